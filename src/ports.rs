@@ -1,0 +1,247 @@
+//! The traits between the use cases and the world, and the values that cross them.
+//! Each has few required methods; whatever satisfies a trait may stand in for a native part.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::coverage::Coverage;
+use crate::error::{Error, Result};
+use crate::records::Batch;
+use crate::series::{DataType, Series};
+use crate::time_range::{Millis, TimeRange};
+use crate::timeframe::Timeframe;
+
+/// What a source can do for one data type and timeframe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capability {
+    /// The most rows one request answers.
+    pub rows_per_request: u32,
+    /// What one request costs of the source's quota.
+    pub weight: u32,
+    /// Rows older than this many bars are gone at the source; `None`: kept for ever.
+    pub retention_bars: Option<u32>,
+}
+
+/// One request to a source: the bars of one series that open in `range`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// What to fetch; the symbol is the source's own.
+    pub series: Series,
+    /// Bars that open inside.
+    pub range: TimeRange,
+}
+
+/// A source's answer.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// Rows as the source gave them, in its order, not yet checked.
+    pub batch: Batch,
+    /// Size of the body, for speed and adaptive chunks.
+    pub bytes: u64,
+    /// The source cut the answer short: rows after the last one may exist.
+    pub truncated: bool,
+    /// Where it came from, without secrets; ends up in the object's lineage.
+    pub lineage: Vec<(String, String)>,
+}
+
+/// A source of market data.
+#[async_trait]
+pub trait DataAdapter: Send + Sync {
+    /// Name of the source, the first part of every series key.
+    fn source(&self) -> &str;
+
+    /// `Invalid` where the source has no such data.
+    fn capability(&self, data_type: DataType, timeframe: Timeframe) -> Result<Capability>;
+
+    /// Whether `symbol` is the source's own name, so that [`Self::resolve`] need not be asked.
+    fn is_exact(&self, symbol: &str) -> bool;
+
+    /// The source's own name for what a user calls `symbol`; one request of weight 1, answered from
+    /// memory when asked again. `Invalid` where there is none.
+    async fn resolve(&self, symbol: &str) -> Result<String>;
+
+    /// Asks the source once. Retries belong to the caller. Cancel safe.
+    async fn fetch(&self, request: &FetchRequest) -> Result<Fetched>;
+
+    /// What determines the data beside the series, such as options; part of the checkpoint's fingerprint.
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+}
+
+/// Proof of a durable write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Where the rows lie; empty when there were none to write.
+    pub uri: String,
+    /// Rows written.
+    pub rows: u64,
+    /// Size of the object.
+    pub bytes: u64,
+}
+
+/// A place for rows. Writing the same chunk twice leaves the same result.
+#[async_trait]
+pub trait DataWriter: Send + Sync {
+    /// Fails with `Invalid` or `Unavailable`, in one line, where nothing can be written. Called before quota is spent.
+    async fn prepare(&self) -> Result<()>;
+
+    /// Removes what lies in `range` under names of other chunks: leftovers of a run that crashed between
+    /// write and commit. Called once per missing range before anything is written there.
+    async fn clear(&self, series: &Series, range: TimeRange) -> Result<()>;
+
+    /// Writes the rows of one chunk durably under a name made of `series` and `range`.
+    async fn write(&self, series: &Series, range: TimeRange, fetched: &Fetched) -> Result<Receipt>;
+}
+
+/// What is remembered of one series.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Raised by a reset; the higher generation wins a merge.
+    pub generation: u64,
+    /// What is known.
+    pub coverage: Coverage,
+    /// Opaque to the store; the greater wins a merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// What determines the data (adapter, options). Set by the first commit of a generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+impl Checkpoint {
+    /// The merge of DESIGN: higher generation wins, else the pointwise maximum.
+    /// Commutative, associative and idempotent.
+    pub fn merge(&mut self, other: &Self) {
+        match self.generation.cmp(&other.generation) {
+            std::cmp::Ordering::Less => *self = other.clone(),
+            std::cmp::Ordering::Greater => {}
+            std::cmp::Ordering::Equal => {
+                self.coverage.merge(&other.coverage);
+                self.cursor = self.cursor.take().max(other.cursor.clone());
+                self.fingerprint = self.fingerprint.take().max(other.fingerprint.clone());
+            }
+        }
+    }
+}
+
+/// A durable map from series key (`source/data_type/symbol/timeframe`) to [`Checkpoint`].
+/// Keys are relative paths of percent-encoded segments.
+#[async_trait]
+pub trait CheckpointStore: Send + Sync {
+    /// `None` where nothing was committed. `Data` where what is stored cannot be read: never overwritten.
+    async fn load(&self, key: &str) -> Result<Option<Checkpoint>>;
+
+    /// Merges `delta` in and returns when it is durable. A delta of a lower generation changes nothing.
+    async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()>;
+
+    /// The keys that start with `prefix`, sorted.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Forgets `key`; no error where it is absent.
+    async fn delete(&self, key: &str) -> Result<()>;
+
+    /// Starts an empty new generation, which outlives commits of older ones, and returns its number.
+    async fn reset(&self, key: &str) -> Result<u64>;
+}
+
+/// What a strategy learns from one answered request.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation {
+    /// The bar length asked for.
+    pub timeframe: Timeframe,
+    /// Bars that the chunk spans.
+    pub bars: u64,
+    /// Rows answered.
+    pub rows: u64,
+    /// From send to parsed.
+    pub elapsed: Duration,
+    /// The source cut the answer short.
+    pub truncated: bool,
+}
+
+/// How a range is cut. Boundaries lie on a fixed grid, so that runs with other ends cut alike.
+pub trait ChunkStrategy: Send + Sync {
+    /// The first chunk of `range` (aligned to the timeframe): a prefix of it, at most `max_bars` long.
+    fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, max_bars: u32) -> TimeRange;
+
+    /// Learns from an answer.
+    fn observe(&self, _observation: &Observation) {}
+}
+
+/// What a limiter learns from an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feedback {
+    /// The source answered.
+    Success,
+    /// The source refused; `until` (milliseconds since 1970 UTC) if it said when.
+    Throttled {
+        /// When it may be asked again.
+        until: Option<Millis>,
+    },
+}
+
+/// The source's quota.
+#[async_trait]
+pub trait RateLimiter: Send + Sync {
+    /// Waits for a permit of `weight`, first come first served, and returns how long it waited.
+    /// `RateLimited { until }` at once where it would wait longer than `max_wait`; `Invalid` where the weight
+    /// exceeds the budget for ever. Cancel safe: a dropped waiter gives its place back.
+    async fn acquire(&self, weight: u32, max_wait: Option<Duration>) -> Result<Duration>;
+
+    /// Tells what the source answered.
+    fn report(&self, feedback: Feedback);
+
+    /// The least time in which `weight` can be spent from a full budget.
+    fn least_duration(&self, weight: u64) -> Duration;
+}
+
+/// What happened, in the order in which it happened.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// Before the first request.
+    Planned {
+        /// Chunks to fetch.
+        chunks: u64,
+        /// Bars that lie in them.
+        bars: u64,
+        /// Least time under the limit.
+        least_duration: Duration,
+    },
+    /// A chunk is durable and committed.
+    ChunkDone {
+        /// Which series.
+        series: &'a Series,
+        /// Which range.
+        range: TimeRange,
+        /// Rows written; 0 when the source had none.
+        rows: u64,
+    },
+    /// A permit had to be waited for.
+    Throttled {
+        /// How long.
+        waited: Duration,
+    },
+    /// A chunk failed for good.
+    ChunkFailed {
+        /// Which series.
+        series: &'a Series,
+        /// Which range.
+        range: TimeRange,
+        /// Why.
+        error: &'a Error,
+    },
+    /// After the last commit.
+    Finished {
+        /// Rows written in this run.
+        rows: u64,
+    },
+}
+
+/// Where progress goes.
+pub trait ProgressReporter: Send + Sync {
+    /// Called from any thread; must not block.
+    fn report(&self, event: &Event<'_>);
+}

@@ -1,0 +1,76 @@
+//! Rows of one series, in the schema of their data type.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMillisecondType;
+use arrow_array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+
+use super::schema;
+use crate::error::{Error, Result};
+use crate::series::DataType;
+use crate::time_range::{Millis, TimeRange};
+
+/// Rows in the schema of `data_type`. Order and range are the caller's to check
+/// (see `quality::check`); this type only promises the columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    data_type: DataType,
+    rows: RecordBatch,
+}
+
+impl Batch {
+    /// From `ts` (milliseconds UTC) and the other columns in schema order.
+    pub fn new(data_type: DataType, ts: Vec<Millis>, values: Vec<ArrayRef>) -> Result<Self> {
+        let ts: ArrayRef = Arc::new(TimestampMillisecondArray::from(ts).with_timezone("UTC"));
+        let columns = std::iter::once(ts).chain(values).collect();
+        let rows = RecordBatch::try_new(schema(data_type), columns);
+        let rows = rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?;
+        Ok(Self { data_type, rows })
+    }
+
+    /// No rows.
+    pub fn empty(data_type: DataType) -> Self {
+        Self { data_type, rows: RecordBatch::new_empty(schema(data_type)) }
+    }
+
+    /// From a record batch that has exactly the schema's columns (see [`schema`]).
+    pub fn from_record_batch(data_type: DataType, rows: &RecordBatch) -> Result<Self> {
+        let rows = rows.clone().with_schema(schema(data_type));
+        let rows = rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?;
+        Ok(Self { data_type, rows })
+    }
+
+    /// Which schema the rows have.
+    pub const fn data_type(&self) -> DataType {
+        self.data_type
+    }
+
+    /// The rows as Arrow.
+    pub const fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Open time of each row, milliseconds UTC.
+    pub fn ts(&self) -> &[Millis] {
+        self.rows.column(0).as_primitive::<TimestampMillisecondType>().values()
+    }
+
+    /// The rows whose `ts` lies in `range`; rows must be in time order. No copy.
+    #[must_use]
+    pub fn within(&self, range: TimeRange) -> Self {
+        let from = self.ts().partition_point(|at| *at < range.start());
+        let to = self.ts().partition_point(|at| *at < range.end());
+        Self { data_type: self.data_type, rows: self.rows.slice(from, to - from) }
+    }
+}

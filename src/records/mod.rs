@@ -1,0 +1,8 @@
+//! One Arrow schema per data type, with the unit and the source's own field of each column as field
+//! metadata, and [`Batch`]: rows of one series in time order. A missing value is null.
+
+mod batch;
+mod schema;
+
+pub use batch::Batch;
+pub use schema::{TS, schema};
