@@ -57,6 +57,7 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     until: Option<i64>,
+    fatal: bool,
 }
 
 /// Shorthand for results of this crate.
@@ -76,7 +77,7 @@ impl Error {
     /// A failure of `kind`; line breaks in `message` become spaces.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into().replace(['\n', '\r'], " ");
-        Self { kind, message, hint: None, until: None }
+        Self { kind, message, hint: None, until: None, fatal: false }
     }
 
     /// See [`Kind::Unavailable`].
@@ -119,6 +120,18 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Says that every other call to the same place will fail in the same way (a bad key, a full disk).
+    #[must_use]
+    pub const fn fatal(mut self) -> Self {
+        self.fatal = true;
+        self
+    }
+
+    /// Whether every other call to the same place will fail in the same way.
+    pub const fn is_fatal(&self) -> bool {
+        self.fatal
     }
 
     /// Puts `context` in front of the message, as in `"BTC 1m: connection refused"`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use crate::clock::Clock;
 use crate::coverage::Coverage;
 use crate::error::{Error, Result};
 use crate::records::Batch;
@@ -67,6 +68,11 @@ pub trait DataAdapter: Send + Sync {
 
     /// What determines the data beside the series, such as options; part of the checkpoint's fingerprint.
     fn fingerprint(&self) -> String {
+        String::new()
+    }
+
+    /// What determines the answer of [`Self::resolve`] beside the name, such as a preferred exchange.
+    fn lookup(&self) -> String {
         String::new()
     }
 }

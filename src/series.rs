@@ -95,10 +95,12 @@ pub struct Series {
 
 /// `text` as one harmless path segment; reversed by [`decode_segment`].
 pub fn encode_segment(text: &str) -> String {
-    if text.chars().all(|c| c == '.') {
-        return "%2E".repeat(text.len());
+    let encoded = utf8_percent_encode(text, UNSAFE).to_string();
+    match encoded.strip_prefix('.') {
+        // Neither a hidden file nor a way up.
+        Some(rest) => format!("%2E{rest}"),
+        None => encoded,
     }
-    utf8_percent_encode(text, UNSAFE).to_string()
 }
 
 /// The text behind a path segment.
@@ -147,6 +149,6 @@ mod tests {
     fn keys_read_well() {
         let key = "coinalyze/open_interest/BTCUSDT_PERP.A/1h";
         assert_eq!(key.parse::<Series>().unwrap().to_string(), key);
-        assert_eq!(encode_segment(".."), "%2E%2E");
+        assert_eq!(encode_segment(".."), "%2E.");
     }
 }

@@ -1,0 +1,67 @@
+# Two commands matter: `make demo` and `make test`. Everything they need lands in .venv and target.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+ROOT := $(CURDIR)
+PYTHON := $(ROOT)/.venv/bin/python
+# One interpreter for every build: another path would rebuild the binding crates.
+export PYO3_PYTHON := $(PYTHON)
+SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' 2>/dev/null)
+STAMPS := .venv/stamps
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMPS)/setup: requirements/dev.lock
+	@for python in python3.13 python3.12 python3.11 python3.10 python3; do \
+	  exe=$$($$python -c 'import sys; assert (3, 10) <= sys.version_info < (3, 15); print(sys.executable)' 2>/dev/null) && break; \
+	done; \
+	if [ -z "$$exe" ]; then echo "error: need python3 between 3.10 and 3.14 on the PATH" >&2; exit 1; fi; \
+	echo "set-up with $$exe"; test -x $(PYTHON) || "$$exe" -m venv .venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@$(PYTHON) -m uv pip sync --quiet --python $(PYTHON) requirements/dev.lock
+	@mkdir -p $(STAMPS) && rm -f $(STAMPS)/build-* && touch $@
+
+setup: $(STAMPS)/setup ## make .venv with Airflow, the tools and the test servers
+
+# The two profiles share one place for the extension; the stamp of the other one goes.
+$(STAMPS)/build-%: $(STAMPS)/setup $(SOURCES) pyproject.toml README.md
+	@echo "building the extension ($*)"
+	@source .venv/bin/activate && maturin develop --uv --quiet --locked --skip-install --profile $*
+	@$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --config-settings build-args= -e . 2>/dev/null || true
+	@rm -f $(STAMPS)/build-* && touch $@
+
+build: $(STAMPS)/build-dev ## build the extension for tests
+
+build-dist: $(STAMPS)/build-dist ## build the extension optimised
+
+demo: build-dist ## run the example backfill through Airflow, offline
+	@$(PYTHON) -m quant_framework.demo
+
+test: setup ## run every test, Rust and Python
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked --lib --tests; fi
+	@cargo test --locked --doc
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -m pytest -n 2
+
+lint: setup ## formatting and lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --features python -- -D warnings
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
+
+check: lint ## lints, and what must not be in the core
+	@! cargo tree --locked -e normal --no-default-features | grep -q pyo3 || { echo "pyo3 without the feature python"; exit 1; }
+	@echo "no pyo3 without the feature python"
+
+bench: build-dist ## criterion benches of the core
+	cargo bench --locked
+
+wheel: setup ## build the wheel into dist/
+	.venv/bin/maturin build --locked --profile dist --out dist
+
+clean: ## remove everything that was built
+	rm -rf target .venv dist .demo python/quant_framework/_core*.so
+
+.PHONY: help setup build build-dist demo test lint check bench wheel clean

@@ -1,0 +1,49 @@
+//! Checkpoints in memory: for tests, and for runs that need no resume.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::ports::{Checkpoint, CheckpointStore};
+
+/// Gone when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryCheckpointStore {
+    held: Mutex<BTreeMap<String, Checkpoint>>,
+}
+
+impl MemoryCheckpointStore {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Checkpoint>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for MemoryCheckpointStore {
+    async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
+        Ok(self.held().get(key).cloned())
+    }
+
+    async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
+        self.held().entry(key.to_owned()).or_default().merge(delta);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.held().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.held().remove(key);
+        Ok(())
+    }
+
+    async fn reset(&self, key: &str) -> Result<u64> {
+        let mut held = self.held();
+        let generation = held.get(key).map_or(0, |old| old.generation) + 1;
+        held.insert(key.to_owned(), Checkpoint { generation, ..Checkpoint::default() });
+        Ok(generation)
+    }
+}

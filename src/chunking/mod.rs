@@ -1,0 +1,157 @@
+//! How ranges are cut into chunks. Boundaries lie on a grid that depends on the timeframe alone, never on
+//! where a range starts, so that a run that resumes with other ends cuts alike.
+
+mod adaptive;
+mod fixed;
+
+pub use adaptive::AdaptiveChunkStrategy;
+pub use fixed::FixedChunkStrategy;
+
+use crate::ports::ChunkStrategy;
+use crate::time_range::{Millis, TimeRange};
+use crate::timeframe::Timeframe;
+
+/// Number of the bar that opens at or before `at`, counted from 1970 (weeks from its first Monday).
+fn bar_number(timeframe: Timeframe, at: Millis) -> i64 {
+    let epoch = timeframe.ceil(0);
+    let open = timeframe.floor(at);
+    if open >= epoch { timeframe.count(epoch, open) as i64 } else { -(timeframe.count(open, epoch) as i64) }
+}
+
+/// The part of `range` up to the next boundary of cells of `bars` bars.
+fn first_cell(range: TimeRange, timeframe: Timeframe, bars: u32) -> TimeRange {
+    let inside = bar_number(timeframe, range.start()).rem_euclid(i64::from(bars)) as u32;
+    let boundary = timeframe.step(timeframe.floor(range.start()), bars - inside);
+    TimeRange::non_empty(range.start(), boundary.min(range.end())).unwrap_or(range)
+}
+
+/// Every chunk of `ranges` in order, cut one at a time as `strategy` says then.
+pub fn chunks(
+    ranges: Vec<TimeRange>, timeframe: Timeframe, max_bars: u32, strategy: &dyn ChunkStrategy,
+) -> impl Iterator<Item = TimeRange> {
+    let mut ranges = ranges.into_iter();
+    let mut rest = ranges.next();
+    std::iter::from_fn(move || {
+        let range = rest?;
+        let chunk = strategy.first_chunk(range, timeframe, max_bars);
+        rest = TimeRange::non_empty(chunk.end(), range.end()).or_else(|| ranges.next());
+        Some(chunk)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    use crate::ports::Observation;
+
+    const MINUTE: Timeframe = Timeframe::Minutes(1);
+
+    fn any_timeframe() -> impl Strategy<Value = Timeframe> {
+        prop::sample::select(vec!["1m", "5m", "1h", "4h", "1d", "1w", "1M"]).prop_map(|name| name.parse().unwrap())
+    }
+
+    /// A strategy by how it came to be.
+    #[derive(Debug, Clone)]
+    enum Cut {
+        Fixed(u32),
+        AfterFastAnswers(u64),
+    }
+
+    impl Cut {
+        fn strategy(&self) -> Box<dyn ChunkStrategy> {
+            match self {
+                Self::Fixed(bars) => Box::new(FixedChunkStrategy::new(*bars)),
+                Self::AfterFastAnswers(count) => {
+                    let strategy = AdaptiveChunkStrategy::default();
+                    (0..*count).for_each(|_| strategy.observe(&observation(MINUTE, 1, false)));
+                    Box::new(strategy)
+                }
+            }
+        }
+    }
+
+    fn any_cut() -> impl Strategy<Value = Cut> {
+        prop_oneof![(1..3000_u32).prop_map(Cut::Fixed), (0..40_u64).prop_map(Cut::AfterFastAnswers)]
+    }
+
+    fn observation(timeframe: Timeframe, seconds: u64, truncated: bool) -> Observation {
+        let elapsed = Duration::from_secs(seconds).saturating_sub(Duration::from_millis(500));
+        Observation { timeframe, bars: 1, rows: 1, elapsed, truncated }
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_are_ordered_disjoint_short_and_cover_exactly_what_is_missing(
+            timeframe in any_timeframe(), cut in any_cut(), max_bars in 1..2000_u32,
+            spans in prop::collection::vec((1..900_u32, 1..900_u32), 1..4), start in 0..1_700_000_000_000_i64,
+        ) {
+            let strategy = cut.strategy();
+            let mut cursor = timeframe.ceil(start);
+            let mut missing = Vec::new();
+            for (skip, length) in spans {
+                let from = timeframe.step(cursor, skip);
+                cursor = timeframe.step(from, length);
+                missing.push(TimeRange::new(from, cursor).unwrap());
+            }
+            let mut expected = missing.iter();
+            let mut open = *expected.next().unwrap();
+            let cut: Vec<TimeRange> = chunks(missing.clone(), timeframe, max_bars, &*strategy).collect();
+            let mut at = open.start();
+            for chunk in cut {
+                prop_assert_eq!(chunk.start(), at);
+                prop_assert!(timeframe.count(chunk.start(), chunk.end()) <= u64::from(max_bars));
+                prop_assert!(timeframe.is_aligned(chunk.end()) && chunk.end() <= open.end());
+                at = chunk.end();
+                if at == open.end() && let Some(next) = expected.next() {
+                    open = *next;
+                    at = open.start();
+                }
+            }
+            prop_assert_eq!(at, missing.last().unwrap().end());
+        }
+
+        #[test]
+        fn boundaries_do_not_depend_on_where_a_range_starts(
+            timeframe in any_timeframe(), cut in any_cut(), start in 0..1_700_000_000_000_i64, later in 1..500_u32,
+        ) {
+            let strategy = cut.strategy();
+            let start = timeframe.ceil(start);
+            let end = timeframe.step(start, 3000);
+            let ends = |from: Millis| -> Vec<Millis> {
+                let range = TimeRange::new(from, end).unwrap();
+                chunks(vec![range], timeframe, 1000, &*strategy).map(TimeRange::end).collect()
+            };
+            let shifted = timeframe.step(start, later);
+            let expected: Vec<Millis> = ends(start).into_iter().filter(|end| *end > shifted).collect();
+            prop_assert_eq!(ends(shifted), expected);
+        }
+    }
+
+    #[test]
+    fn a_day_of_minutes_is_one_chunk_and_ten_years_of_a_thousand_series_are_never_listed() {
+        let strategy = AdaptiveChunkStrategy::default();
+        let decade = TimeRange::new(1_388_534_400_000, 1_704_067_200_000).unwrap();
+        let one: Vec<TimeRange> = chunks(vec![decade], MINUTE, 2000, &strategy).take(2).collect();
+        assert_eq!(one.iter().map(|chunk| chunk.length()).collect::<Vec<_>>(), [86_400_000; 2]);
+        let all: usize = (0..1000).map(|_| chunks(vec![decade], MINUTE, 2000, &strategy).count()).sum();
+        assert_eq!(all, 3652 * 1000);
+    }
+
+    #[test]
+    fn answers_move_the_cell_both_ways_within_bounds() {
+        let strategy = AdaptiveChunkStrategy::default();
+        let range = TimeRange::new(0, 100 * 86_400_000).unwrap();
+        let bars = |max| MINUTE.count(0, strategy.first_chunk(range, MINUTE, max).end());
+        assert_eq!(bars(10_000), 1440);
+        strategy.observe(&observation(MINUTE, 9, false));
+        assert_eq!(bars(10_000), 720, "slow shrinks");
+        strategy.observe(&observation(MINUTE, 1, true));
+        assert_eq!(bars(10_000), 360, "truncated shrinks");
+        (0..9).for_each(|_| strategy.observe(&observation(MINUTE, 1, false)));
+        assert_eq!(bars(10_000), 2880, "three fast answers grow once");
+        assert_eq!(bars(2000), 1440, "never above rows per request");
+    }
+}

@@ -1,0 +1,95 @@
+//! Durable writes to local folders: temp name, write, fsync, rename, fsync of the folder. Killed at any
+//! point, either the old file or the new one is there.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Files of this ending are unfinished and belong to nobody after a crash.
+pub const TEMP: &str = "qf-tmp";
+
+/// What a failed file operation means, in one line.
+pub fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
+    let message = format!("cannot {doing} {}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::NotADirectory | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::IsADirectory | ErrorKind::InvalidFilename | ErrorKind::AlreadyExists => Error::invalid(message).fatal(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::unavailable(message).with_hint("free some space; what was written is kept").fatal()
+        }
+        _ => Error::unavailable(message),
+    }
+}
+
+/// Makes `folder` and its parents durable.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|error| failure("create the folder", folder, &error))?;
+    for made in folder.ancestors().take_while(|path| !path.as_os_str().is_empty()) {
+        // Above the first folder that we may not open there is nothing of ours.
+        let Ok(open) = File::open(made) else { break };
+        let _ = open.sync_all();
+    }
+    Ok(())
+}
+
+/// Puts `bytes` at `path` (whose folder exists) durably and at once.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temp = temp_name(path);
+    let written = write_new(&temp, bytes).and_then(|()| fs::rename(&temp, path));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temp);
+        return Err(failure("write", path, &error));
+    }
+    sync_folder(path)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a rename or a removal in `path`'s folder durable.
+pub fn sync_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|open| open.sync_all()).map_err(|error| failure("sync the folder", folder, &error))
+}
+
+/// A name beside `path` that no other writer uses.
+fn temp_name(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let short: String = name.chars().take(100).collect();
+    path.with_file_name(format!(".{short}.{process}-{number}.{TEMP}"))
+}
+
+/// Every finished file below `folder`; none where it does not exist.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failure("list", folder, &error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| failure("list", folder, &error))?.path();
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else if path.extension().is_none_or(|ending| ending != TEMP) {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Runs `work` off the async threads.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal("a disk operation panicked"))?
+}

@@ -1,0 +1,116 @@
+use std::path::Path;
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array, new_null_array};
+
+use super::super::encoding::decode;
+use super::*;
+use crate::clock::ManualClock;
+use crate::error::Kind;
+use crate::records::{Batch, schema};
+use crate::series::DataType;
+
+const DAY: i64 = 86_400_000;
+
+fn writer(at: &Path) -> BronzeWriter {
+    let url = at.to_str().unwrap();
+    BronzeWriter::open(url, S3Settings::default(), Encoding::default(), Arc::new(ManualClock::new(0))).unwrap()
+}
+
+fn rows(data_type: DataType, count: usize) -> Fetched {
+    let ts = (0..count as i64).map(|row| row * 60_000).collect();
+    let schema = schema(data_type);
+    let columns = schema.fields().iter().skip(1).map(|field| -> ArrayRef {
+        match field.data_type() {
+            _ if field.is_nullable() && count == 1 => new_null_array(field.data_type(), count),
+            arrow_schema::DataType::Int64 => Arc::new(Int64Array::from_iter_values(0..count as i64)),
+            _ => Arc::new(Float64Array::from_iter_values((0..count).map(|row| row as f64 / 3.0))),
+        }
+    });
+    let batch = Batch::new(data_type, ts, columns.collect()).unwrap();
+    Fetched { batch, bytes: 0, truncated: false, lineage: vec![("endpoint".into(), "/x".into())] }
+}
+
+fn series(symbol: &str, data_type: DataType) -> Series {
+    Series { source: "test".into(), data_type, symbol: symbol.into(), timeframe: "1m".parse().unwrap() }
+}
+
+fn day(number: i64) -> TimeRange {
+    TimeRange::new(number * DAY, (number + 1) * DAY).unwrap()
+}
+
+async fn files(writer: &BronzeWriter) -> Vec<String> {
+    let mut files = writer.objects.list("").await.unwrap();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn every_data_type_comes_back_bit_for_bit() {
+    let lake = tempfile::tempdir().unwrap();
+    let writer = writer(lake.path());
+    for data_type in DataType::ALL {
+        for count in [1, 1440] {
+            let fetched = rows(data_type, count);
+            let receipt = writer.write(&series("BTC", data_type), day(0), &fetched).await.unwrap();
+            let bytes = std::fs::read(receipt.uri.strip_prefix("file://").unwrap()).unwrap();
+            assert_eq!(receipt.bytes, bytes.len() as u64);
+            let read = decode(bytes.into()).unwrap();
+            let read = arrow_select::concat::concat_batches(&read[0].schema(), &read).unwrap();
+            assert_eq!(read.num_rows(), count);
+            assert_eq!(read.columns(), fetched.batch.rows().columns());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_written_twice_is_one_object_and_odd_names_stay_inside() {
+    let lake = tempfile::tempdir().unwrap();
+    let writer = writer(lake.path());
+    for symbol in ["BTC/USDT:USDT", "../x", ".."] {
+        for _ in 0..2 {
+            writer.write(&series(symbol, DataType::Ohlcv), day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
+        }
+    }
+    let files = files(&writer).await;
+    assert_eq!(files.len(), 3);
+    assert!(files.iter().all(|file| file.starts_with("source=test/dataset=ohlcv/symbol=") && file.split('/').all(|part| !part.starts_with('.'))), "{files:?}");
+}
+
+#[tokio::test]
+async fn clearing_a_missing_range_removes_exactly_what_lies_inside() {
+    let lake = tempfile::tempdir().unwrap();
+    let writer = writer(lake.path());
+    let one = series("BTC", DataType::Ohlcv);
+    for number in 0..4 {
+        writer.write(&one, day(number), &rows(DataType::Ohlcv, 3)).await.unwrap();
+    }
+    writer.write(&series("ETH", DataType::Ohlcv), day(1), &rows(DataType::Ohlcv, 3)).await.unwrap();
+    writer.clear(&one, TimeRange::new(DAY, 3 * DAY + 1).unwrap()).await.unwrap();
+    let left: Vec<i64> = files(&writer).await.iter().map(|key| range(key).unwrap().start() / DAY).collect();
+    assert_eq!(left, [0, 3, 1]);
+}
+
+#[tokio::test]
+async fn a_lake_that_cannot_be_written_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let error = writer(&file.join("lake")).prepare().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert!(error.to_string().contains("/file") && !error.to_string().contains('\n'), "{error}");
+    let open = |url| BronzeWriter::open(url, S3Settings::default(), Encoding::default(), Arc::new(ManualClock::new(0)));
+    for url in ["lake", "http://x/y", "s3://", "file:relative"] {
+        assert_eq!(open(url).err().map(|error| error.kind()), Some(Kind::Invalid), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn unfinished_files_of_a_killed_writer_are_not_part_of_the_lake() {
+    let lake = tempfile::tempdir().unwrap();
+    let writer = writer(lake.path());
+    writer.prepare().await.unwrap();
+    let receipt = writer.write(&series("BTC", DataType::Ohlcv), day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
+    let path = receipt.uri.strip_prefix("file://").unwrap();
+    std::fs::write(Path::new(path).with_file_name(".x.parquet.1-1.qf-tmp"), "half").unwrap();
+    assert_eq!(files(&writer).await.len(), 1);
+}

@@ -1,0 +1,112 @@
+//! Batches as Parquet: delta-packed integers and byte-stream-split floats, so that a cheap codec does well.
+//! Equal rows and lineage give equal bytes.
+
+use std::str::FromStr;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType as ArrowType, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, Encoding as Pages, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::error::{Error, Result};
+use crate::records::Batch;
+
+/// What pages are compressed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Zstandard of this level (1 to 22).
+    Zstd(i32),
+    /// LZ4 in raw frames.
+    Lz4,
+    /// Snappy.
+    Snappy,
+    /// Nothing.
+    Uncompressed,
+}
+
+/// How batches are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding {
+    /// What pages are compressed with.
+    pub codec: Codec,
+}
+
+impl Default for Encoding {
+    /// The choice and its measurement are in docs/decisions.
+    fn default() -> Self {
+        Self { codec: Codec::Zstd(1) }
+    }
+}
+
+impl FromStr for Encoding {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let codec = match text {
+            "lz4" => Codec::Lz4,
+            "snappy" => Codec::Snappy,
+            "none" => Codec::Uncompressed,
+            "zstd" => Codec::Zstd(1),
+            other => {
+                let level = other.strip_prefix("zstd").and_then(|level| level.parse().ok());
+                let level = level.filter(|level| (1..=22).contains(level));
+                Codec::Zstd(level.ok_or_else(|| {
+                    Error::invalid(format!("unknown compression {text:?}; use zstd, zstd1 to zstd22, lz4, snappy or none"))
+                })?)
+            }
+        };
+        Ok(Self { codec })
+    }
+}
+
+fn compression(codec: Codec) -> Result<Compression> {
+    Ok(match codec {
+        Codec::Zstd(level) => {
+            Compression::ZSTD(ZstdLevel::try_new(level).map_err(|error| Error::invalid(error.to_string()))?)
+        }
+        Codec::Lz4 => Compression::LZ4_RAW,
+        Codec::Snappy => Compression::SNAPPY,
+        Codec::Uncompressed => Compression::UNCOMPRESSED,
+    })
+}
+
+fn properties(schema: &SchemaRef, lineage: &[(String, String)], encoding: Encoding) -> Result<WriterProperties> {
+    let metadata = lineage.iter().map(|(key, value)| KeyValue::new(format!("quant_framework.{key}"), value.clone()));
+    let mut builder = WriterProperties::builder()
+        .set_compression(compression(encoding.codec)?)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_created_by(format!("quant_framework {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata(Some(metadata.collect()));
+    for field in schema.fields() {
+        let pages = match field.data_type() {
+            ArrowType::Float64 => Pages::BYTE_STREAM_SPLIT,
+            _ => Pages::DELTA_BINARY_PACKED,
+        };
+        builder = builder.set_column_encoding(ColumnPath::from(field.name().as_str()), pages);
+    }
+    Ok(builder.build())
+}
+
+/// `batch` as one Parquet object with `lineage` as key-value metadata under `quant_framework.*`.
+pub(super) fn encode(batch: &Batch, lineage: &[(String, String)], encoding: Encoding) -> Result<Vec<u8>> {
+    let failed = |error: parquet::errors::ParquetError| Error::internal(format!("cannot encode Parquet: {error}"));
+    let schema = batch.rows().schema();
+    let properties = properties(&schema, lineage, encoding)?;
+    let room = batch.rows().get_array_memory_size() / 2 + 4096;
+    let mut writer = ArrowWriter::try_new(Vec::with_capacity(room), schema, Some(properties)).map_err(failed)?;
+    writer.write(batch.rows()).map_err(failed)?;
+    writer.into_inner().map_err(failed)
+}
+
+/// The rows of a Parquet object.
+pub fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>> {
+    let failed = |error: String| Error::data(format!("not a readable Parquet object: {error}"));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(ParquetRecordBatchReaderBuilder::build);
+    let reader = reader.map_err(|error| failed(error.to_string()))?;
+    reader.collect::<std::result::Result<_, _>>().map_err(|error| failed(error.to_string()))
+}

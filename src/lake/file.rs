@@ -1,0 +1,72 @@
+//! Objects as files under a folder.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::object::Objects;
+use crate::disk::{blocking, failure, files_below, make_folder, replace, sync_folder};
+use crate::error::Result;
+
+/// A local folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+}
+
+#[async_trait]
+impl Objects for Folder {
+    async fn probe(&self) -> Result<()> {
+        let root = self.root.clone();
+        blocking(move || {
+            make_folder(&root)?;
+            let probe = root.join(format!(".probe-{}", std::process::id()));
+            replace(&probe, b"quant_framework was here")?;
+            fs::remove_file(&probe).map_err(|error| failure("remove", &probe, &error))
+        })
+        .await
+    }
+
+    async fn put(&self, key: &str, body: Bytes) -> Result<()> {
+        let path = self.root.join(key);
+        blocking(move || {
+            make_folder(path.parent().unwrap_or(Path::new(".")))?;
+            replace(&path, &body)
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let root = self.root.clone();
+        let folder = root.join(prefix);
+        blocking(move || {
+            let files = files_below(&folder)?;
+            let key = |path: &PathBuf| path.strip_prefix(&root).ok()?.to_str().map(str::to_owned);
+            Ok(files.iter().filter_map(key).collect())
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        let path = self.root.join(key);
+        blocking(move || match fs::remove_file(&path) {
+            Ok(()) => sync_folder(&path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failure("delete", &path, &error)),
+        })
+        .await
+    }
+
+    fn uri(&self, key: &str) -> String {
+        format!("file://{}", self.root.join(key).display())
+    }
+}

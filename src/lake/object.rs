@@ -1,0 +1,21 @@
+//! What the lake needs of a place for objects.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::Result;
+
+/// Objects by key. A put is atomic and durable when it returns.
+#[async_trait]
+pub(super) trait Objects: Send + Sync {
+    /// A one-line error where nothing can be written.
+    async fn probe(&self) -> Result<()>;
+    /// Creates or replaces `key`.
+    async fn put(&self, key: &str, body: Bytes) -> Result<()>;
+    /// Every key that starts with `prefix` (ending in a slash).
+    async fn list(&self, prefix: &str) -> Result<Vec<String>>;
+    /// No error where `key` is absent.
+    async fn delete(&self, key: &str) -> Result<()>;
+    /// The address of `key`.
+    fn uri(&self, key: &str) -> String;
+}

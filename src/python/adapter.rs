@@ -1,0 +1,145 @@
+//! The Coinalyze adapter and fetch requests as Python classes.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use pyo3::prelude::*;
+
+use super::batch::Batch;
+use super::convert::{datetime, millis};
+use super::foreign::{EventLoop, Foreign, ForeignAdapter};
+use super::policy::overrides;
+use super::runtime::awaitable;
+use crate::adapters::coinalyze::{self, CoinalyzeSettings, MarketChoice};
+use crate::clock::SystemClock;
+use crate::error::Error;
+use crate::ports::{self, DataAdapter};
+use crate::secret::Secret;
+use crate::series::Series;
+use crate::time_range::TimeRange;
+
+/// One request to a source: the bars of one series that open in `[start, end)`.
+#[pyclass(frozen, skip_from_py_object, module = "quant_framework._core")]
+#[derive(Clone)]
+pub(super) struct FetchRequest(pub(super) ports::FetchRequest);
+
+#[pymethods]
+impl FetchRequest {
+    /// `series` is a key, `source/data_type/symbol/timeframe`; times are aware.
+    #[new]
+    fn new(series: &str, start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
+        Ok(Self(ports::FetchRequest { series: series.parse::<Series>()?, range }))
+    }
+
+    /// The series' key.
+    #[getter]
+    fn series(&self) -> String {
+        self.0.series.to_string()
+    }
+
+    /// Name of the data type, such as `ohlcv`.
+    #[getter]
+    fn data_type(&self) -> &'static str {
+        self.0.series.data_type.name()
+    }
+
+    /// The source's own symbol.
+    #[getter]
+    fn symbol(&self) -> &str {
+        &self.0.series.symbol
+    }
+
+    /// Such as `1m`.
+    #[getter]
+    fn timeframe(&self) -> String {
+        self.0.series.timeframe.to_string()
+    }
+
+    /// Open time of the first bar, UTC.
+    #[getter]
+    fn start(&self) -> DateTime<Utc> {
+        datetime(self.0.range.start())
+    }
+
+    /// End (exclusive), UTC.
+    #[getter]
+    fn end(&self) -> DateTime<Utc> {
+        datetime(self.0.range.end())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("FetchRequest({}, {})", self.0.series, self.0.range)
+    }
+}
+
+/// Coinalyze API v1, native.
+#[pyclass(frozen, subclass, module = "quant_framework._core")]
+pub(super) struct CoinalyzeAdapter(Arc<coinalyze::CoinalyzeAdapter>);
+
+#[pymethods]
+impl CoinalyzeAdapter {
+    #[new]
+    #[pyo3(signature = (api_key=None, base_url=None, *, exchange=None, quote=None, retention=Some(2000), convert_to_usd=false))]
+    fn new(
+        api_key: Option<String>, base_url: Option<String>, exchange: Option<String>, quote: Option<String>,
+        retention: Option<u32>, convert_to_usd: bool,
+    ) -> PyResult<Self> {
+        let market = MarketChoice { exchange, quote };
+        let api_key = api_key.map(Secret::new);
+        let settings = CoinalyzeSettings { api_key, base_url, market, retention, convert_to_usd };
+        let adapter = coinalyze::CoinalyzeAdapter::new(settings, Arc::new(SystemClock::default()))?;
+        Ok(Self(Arc::new(adapter)))
+    }
+
+    /// Name of the source.
+    #[getter]
+    fn source(&self) -> &str {
+        self.0.source()
+    }
+
+    /// `{"rows_per_request", "weight", "retention_bars"}`; InvalidError where the source has no such data.
+    fn capability<'py>(&self, py: Python<'py>, data_type: &str, timeframe: &str) -> PyResult<Bound<'py, PyAny>> {
+        let capability = self.0.capability(data_type.parse()?, timeframe.parse()?)?;
+        let fields = pyo3::types::PyDict::new(py);
+        fields.set_item("rows_per_request", capability.rows_per_request)?;
+        fields.set_item("weight", capability.weight)?;
+        fields.set_item("retention_bars", capability.retention_bars)?;
+        Ok(fields.into_any())
+    }
+
+    /// The source's own symbol for a name such as `BTC`; an exact symbol passes through.
+    fn resolve<'py>(&self, py: Python<'py>, symbol: String) -> PyResult<Bound<'py, PyAny>> {
+        let adapter = Arc::clone(&self.0);
+        let resolved = async move {
+            if adapter.is_exact(&symbol) { Ok(symbol) } else { adapter.resolve(&symbol).await }
+        };
+        awaitable(py, resolved, |_, symbol| Ok(symbol))
+    }
+
+    /// Asks the source once and answers a `Batch`; no retries, no limiter.
+    fn fetch<'py>(&self, py: Python<'py>, request: &FetchRequest) -> PyResult<Bound<'py, PyAny>> {
+        let (adapter, request) = (Arc::clone(&self.0), request.0.clone());
+        awaitable(py, async move { adapter.fetch(&request).await }, |_, fetched| Ok(Batch(fetched.batch)))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "CoinalyzeAdapter()"
+    }
+}
+
+/// The native adapter behind `object`, or `object` itself as an adapter.
+pub(super) fn adapter_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) -> PyResult<Arc<dyn DataAdapter>> {
+    if let Ok(native) = object.cast::<CoinalyzeAdapter>()
+        && !overrides::<CoinalyzeAdapter>(object, "fetch")?
+    {
+        return Ok(native.get().0.clone());
+    }
+    let kind = object.get_type().name()?;
+    if !object.hasattr("fetch")? {
+        return Err(Error::invalid(format!("adapter {kind} has no method fetch(request)")).into());
+    }
+    let source = object.getattr("source").and_then(|source| source.extract::<String>());
+    let source = source.map_err(|_| Error::invalid(format!("adapter {kind} has no attribute source (a string)")))?;
+    Ok(Arc::new(ForeignAdapter { foreign: Foreign::new(object, "adapter", event_loop), source }))
+}

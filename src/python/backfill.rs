@@ -1,0 +1,111 @@
+//! A backfill run as a Python object: start it, look at it, stop it.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3_async_runtimes::TaskLocals;
+
+use super::adapter::adapter_from;
+use super::convert::{millis, plain};
+use super::foreign::EventLoop;
+use super::policy::{limiter_from, strategy_from};
+use super::runtime::awaitable;
+use super::store::store_from;
+use super::writer::writer_from;
+use crate::clock::SystemClock;
+use crate::error::{Error, Result};
+use crate::ports::{Event, ProgressReporter};
+use crate::series::DataType;
+use crate::time_range::TimeRange;
+use crate::timeframe::Timeframe;
+use crate::workflows::{self, BackfillSpec, Parts, Resume};
+
+/// Progress is read off [`Backfill::progress`], so that no Rust thread enters Python for it.
+struct Silent;
+
+impl ProgressReporter for Silent {
+    fn report(&self, _event: &Event<'_>) {}
+}
+
+/// One backfill. `run()` and `plan()` are awaitables; `cancel()` may be called from a signal handler.
+#[pyclass(frozen, module = "quant_framework._core")]
+pub(super) struct Backfill {
+    run: Arc<workflows::Backfill>,
+    event_loop: EventLoop,
+}
+
+fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>> {
+    names.iter().map(|name| name.parse()).collect()
+}
+
+#[pymethods]
+impl Backfill {
+    #[new]
+    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
+    fn new(
+        adapter: &Bound<'_, PyAny>, writer: &Bound<'_, PyAny>, checkpoint_store: &Bound<'_, PyAny>,
+        chunk_strategy: &Bound<'_, PyAny>, rate_limiter: &Bound<'_, PyAny>, symbols: Vec<String>,
+        timeframes: Vec<String>, data_types: Vec<String>, start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>,
+        concurrency: usize, resume: &str, max_wait: Option<f64>, lag: f64,
+    ) -> PyResult<Self> {
+        let event_loop = EventLoop::default();
+        let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
+        let (timeframes, data_types) = (parsed::<Timeframe>(&timeframes)?, parsed::<DataType>(&data_types)?);
+        let mut spec = BackfillSpec::new(symbols, timeframes, data_types, range);
+        spec.concurrency = concurrency;
+        spec.resume = match resume {
+            "always" => Resume::Always,
+            "never" => Resume::Never,
+            other => return Err(Error::invalid(format!("resume must be always or never, not {other:?}")).into()),
+        };
+        let seconds = |name: &str, value: f64| {
+            Duration::try_from_secs_f64(value).map_err(|_| Error::invalid(format!("{name} must be at least 0 seconds")))
+        };
+        spec.max_wait = max_wait.map(|value| seconds("max_wait", value)).transpose()?;
+        spec.lag = seconds("lag", lag)?;
+        let parts = Parts {
+            adapter: adapter_from(adapter, &event_loop)?,
+            writer: writer_from(writer, &event_loop)?,
+            store: store_from(checkpoint_store, &event_loop),
+            strategy: strategy_from(chunk_strategy, &event_loop),
+            limiter: limiter_from(rate_limiter, &event_loop)?,
+            reporter: Arc::new(Silent),
+            clock: Arc::new(SystemClock::default()),
+        };
+        Ok(Self { run: Arc::new(workflows::Backfill::new(parts, spec)?), event_loop })
+    }
+
+    /// Runs to the end and answers the report as a dict.
+    fn run<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.remember_loop(py)?;
+        let run = Arc::clone(&self.run);
+        awaitable(py, async move { run.run().await }, |py, report| plain(py, &report))
+    }
+
+    /// What `run` would do, as a dict; asks the source for no rows.
+    fn plan<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.remember_loop(py)?;
+        let run = Arc::clone(&self.run);
+        awaitable(py, async move { run.plan().await }, |py, plan| plain(py, &plan))
+    }
+
+    /// Counters of the run so far, as a dict.
+    fn progress(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        plain(py, &self.run.tally().snapshot())
+    }
+
+    /// Lets the run finish its writes, commit and return with status `cancelled`.
+    fn cancel(&self) {
+        self.run.cancel();
+    }
+}
+
+impl Backfill {
+    fn remember_loop(&self, py: Python<'_>) -> PyResult<()> {
+        let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
+        *self.event_loop.lock().unwrap_or_else(PoisonError::into_inner) = Some(locals);
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! The binding: the only files that name `pyo3`. Each function converts its arguments, enters the runtime
+//! and converts the answer; behaviour lives in the other modules.
+
+mod adapter;
+mod backfill;
+mod batch;
+mod convert;
+mod errors;
+mod foreign;
+mod policy;
+mod runtime;
+mod store;
+mod writer;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::adapter::{CoinalyzeAdapter, FetchRequest};
+    #[pymodule_export]
+    use super::backfill::Backfill;
+    #[pymodule_export]
+    use super::batch::Batch;
+    #[pymodule_export]
+    use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy, WindowRateLimiter};
+    #[pymodule_export]
+    use super::store::{Checkpoint, LocalCheckpointStore, MemoryCheckpointStore};
+    #[pymodule_export]
+    use super::writer::BronzeWriter;
+
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,190 @@
+//! The checks that every fetched answer passes: inside what was asked, on the grid, one row per bar,
+//! only closed bars, and prices that can be true.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
+
+use crate::error::{Error, Result};
+use crate::records::Batch;
+use crate::series::DataType;
+use crate::time_range::{Millis, TimeRange, iso};
+use crate::timeframe::Timeframe;
+
+/// Rows that passed, in time order.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// What may be stored.
+    pub batch: Batch,
+    /// Rows that repeated another one exactly.
+    pub duplicates: u64,
+    /// Bars that had not closed by the given time; left for a later run.
+    pub forming: u64,
+}
+
+/// Checks the answer to a request for `range`. `Data`, naming the first offender, where a row lies outside
+/// the range or off the grid, where two rows of one bar differ, or where values cannot be true.
+pub fn check(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis) -> Result<Checked> {
+    for at in batch.ts() {
+        if !range.contains(*at) {
+            return Err(Error::data(format!("the answer holds a row of {} outside the asked {range}", iso(*at))));
+        }
+        if !timeframe.is_aligned(*at) {
+            return Err(Error::data(format!("the answer holds a row of {}, which no {timeframe} bar opens at", iso(*at))));
+        }
+    }
+    let (batch, duplicates) = in_order(batch)?;
+    if batch.data_type() == DataType::Ohlcv {
+        prices(&batch)?;
+    }
+    let closed = batch.ts().partition_point(|open| timeframe.next(*open) <= now);
+    let forming = (batch.len() - closed) as u64;
+    let last = batch.ts().get(closed).copied();
+    let batch = match last {
+        Some(first_open) => TimeRange::non_empty(range.start(), first_open)
+            .map_or_else(|| Batch::empty(batch.data_type()), |closed| batch.within(closed)),
+        None => batch,
+    };
+    Ok(Checked { batch, duplicates, forming })
+}
+
+/// The rows in time order without exact repetitions; no copy where there is nothing to do.
+fn in_order(batch: &Batch) -> Result<(Batch, u64)> {
+    let ts = batch.ts();
+    if ts.windows(2).all(|pair| pair[0] < pair[1]) {
+        return Ok((batch.clone(), 0));
+    }
+    let mut order: Vec<u32> = (0..ts.len() as u32).collect();
+    order.sort_by_key(|row| ts[*row as usize]);
+    let sorted = select(batch, &UInt32Array::from(order))?;
+    let ts = sorted.ts();
+    let mut keep = vec![true; ts.len()];
+    for row in 1..ts.len() {
+        if ts[row] == ts[row - 1] {
+            if !same_row(sorted.rows(), row - 1, row) {
+                return Err(Error::data(format!("the answer holds two different rows of {}", iso(ts[row]))));
+            }
+            keep[row] = false;
+        }
+    }
+    let repeated = keep.iter().filter(|kept| !**kept).count() as u64;
+    if repeated == 0 {
+        return Ok((sorted, 0));
+    }
+    let kept = arrow_select::filter::filter_record_batch(sorted.rows(), &BooleanArray::from(keep));
+    let kept = kept.map_err(|error| Error::internal(error.to_string()))?;
+    Ok((Batch::from_record_batch(batch.data_type(), &kept)?, repeated))
+}
+
+fn select(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
+    let taken = arrow_select::take::take_record_batch(batch.rows(), rows);
+    Batch::from_record_batch(batch.data_type(), &taken.map_err(|error| Error::internal(error.to_string()))?)
+}
+
+fn same_row(rows: &RecordBatch, a: usize, b: usize) -> bool {
+    rows.columns().iter().all(|column| column.slice(a, 1).as_ref() == column.slice(b, 1).as_ref())
+}
+
+/// Low is the lowest, high the highest, everything is finite and above zero, volume is not negative.
+fn prices(batch: &Batch) -> Result<()> {
+    let rows = batch.rows();
+    let column = |index: usize| &**rows.column(index).as_primitive::<Float64Type>().values();
+    let (open, high, low, close, volume) = (column(1), column(2), column(3), column(4), column(5));
+    let fine = |row: usize| {
+        let (open, high, low, close, volume) = (open[row], high[row], low[row], close[row], volume[row]);
+        low > 0.0 && low <= open.min(close) && high >= open.max(close) && high.is_finite() && volume >= 0.0
+            && volume.is_finite() && !open.is_nan() && !close.is_nan()
+    };
+    let Some(bad) = (0..batch.len()).find(|row| !fine(*row)) else { return Ok(()) };
+    Err(Error::data(format!(
+        "the bar of {} cannot be true: open {}, high {}, low {}, close {}, volume {}",
+        iso(batch.ts()[bad]), open[bad], high[bad], low[bad], close[bad], volume[bad]
+    )))
+}
+
+/// The runs of bars of `range` (aligned) that no row of `ts` (in order, aligned) opens.
+pub fn gaps(ts: &[Millis], range: TimeRange, timeframe: Timeframe) -> Vec<TimeRange> {
+    let mut gaps = Vec::new();
+    let mut expected = range.start();
+    for at in ts {
+        gaps.extend(TimeRange::non_empty(expected, *at));
+        expected = timeframe.next(*at);
+    }
+    gaps.extend(TimeRange::non_empty(expected, range.end()));
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float64Array, Int64Array};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Kind;
+
+    const MINUTE: Timeframe = Timeframe::Minutes(1);
+    const LATE: Millis = 1_000_000_000;
+
+    fn bars(ts: &[Millis], high: f64) -> Batch {
+        let column = |value: f64| Arc::new(Float64Array::from(vec![value; ts.len()])) as ArrayRef;
+        let count = || Arc::new(Int64Array::from(vec![None::<i64>; ts.len()])) as ArrayRef;
+        let none = Arc::new(Float64Array::from(vec![None::<f64>; ts.len()]));
+        let values = vec![column(2.0), column(high), column(1.0), column(1.5), column(3.0), none, count(), count()];
+        Batch::new(DataType::Ohlcv, ts.to_vec(), values).unwrap()
+    }
+
+    fn range(minutes: i64) -> TimeRange {
+        TimeRange::new(0, minutes * 60_000).unwrap()
+    }
+
+    fn refused(batch: &Batch) -> String {
+        let error = check(batch, range(10), MINUTE, LATE).unwrap_err();
+        assert_eq!(error.kind(), Kind::Data);
+        error.to_string()
+    }
+
+    #[test]
+    fn wrong_answers_are_refused_by_name() {
+        assert!(refused(&bars(&[0, 600_000], 2.0)).contains("1970-01-01T00:10:00Z outside"));
+        assert!(refused(&bars(&[0, 60_001], 2.0)).contains("no 1m bar opens"));
+        assert!(refused(&bars(&[60_000], 1.9)).contains("high 1.9"));
+        assert!(refused(&bars(&[0], f64::NAN)).contains("cannot be true"));
+    }
+
+    #[test]
+    fn newest_first_is_turned_and_exact_repetitions_are_dropped() {
+        let checked = check(&bars(&[120_000, 60_000, 60_000, 0], 2.0), range(10), MINUTE, LATE).unwrap();
+        assert_eq!(checked.batch.ts(), [0, 60_000, 120_000]);
+        assert_eq!(checked.duplicates, 1);
+    }
+
+    #[test]
+    fn rows_of_one_bar_that_differ_are_refused() {
+        let (a, b) = (bars(&[0], 2.0), bars(&[0], 3.0));
+        let both = arrow_select::concat::concat_batches(&a.rows().schema(), [a.rows(), b.rows()]).unwrap();
+        assert!(refused(&Batch::from_record_batch(DataType::Ohlcv, &both).unwrap()).contains("two different rows"));
+    }
+
+    #[test]
+    fn a_bar_that_has_not_closed_is_left_out() {
+        let checked = check(&bars(&[0, 60_000, 120_000], 2.0), range(10), MINUTE, 120_000).unwrap();
+        assert_eq!(checked.batch.ts(), [0, 60_000]);
+        assert_eq!(checked.forming, 1);
+        assert!(check(&bars(&[0], 2.0), range(10), MINUTE, 59_999).unwrap().batch.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn gaps_are_exactly_the_bars_without_a_row(present in prop::collection::vec(any::<bool>(), 1..60)) {
+            let ts: Vec<Millis> = present.iter().enumerate().filter(|(_, held)| **held).map(|(bar, _)| bar as i64 * 60_000).collect();
+            let gaps = gaps(&ts, range(present.len() as i64), MINUTE);
+            for (bar, held) in present.iter().enumerate() {
+                let at = bar as i64 * 60_000;
+                prop_assert_eq!(gaps.iter().any(|gap| gap.contains(at)), !held);
+            }
+            prop_assert!(gaps.windows(2).all(|pair| pair[0].end() < pair[1].start()), "gaps are maximal");
+        }
+    }
+}

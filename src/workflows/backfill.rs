@@ -1,0 +1,221 @@
+//! The main job: fetch what is missing of many series over a range, resumably.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cancel::Cancel;
+use crate::error::{Error, Kind, Result};
+use crate::ports::{
+    CheckpointStore, ChunkStrategy, Clock, DataAdapter, DataWriter, Event, ProgressReporter, RateLimiter,
+};
+use crate::report::{Failure, Plan, Report, Status};
+use crate::retry::RetryPolicy;
+use crate::series::{DataType, Series};
+use crate::time_range::{TimeRange, iso};
+use crate::timeframe::Timeframe;
+
+use super::pipeline::{self, Outcome};
+use super::prepare::{Task, count, prepare};
+use super::tally::Tally;
+
+/// Whether an earlier run's checkpoint counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// Fetch only what is missing.
+    #[default]
+    Always,
+    /// Forget what is known and fetch everything again.
+    Never,
+}
+
+/// What to fetch and how.
+#[derive(Debug, Clone)]
+pub struct BackfillSpec {
+    /// The source's own names, or names that it can resolve (`BTC`).
+    pub symbols: Vec<String>,
+    /// Bar lengths.
+    pub timeframes: Vec<Timeframe>,
+    /// Data types.
+    pub data_types: Vec<DataType>,
+    /// Bars that open inside; bars that have not closed are left for a later run.
+    pub range: TimeRange,
+    /// Requests in flight.
+    pub concurrency: usize,
+    /// Whether an earlier run's checkpoint counts.
+    pub resume: Resume,
+    /// A longer wait for quota ends the run as parked; `None`: wait as long as it takes.
+    pub max_wait: Option<Duration>,
+    /// A bar counts as closed this long after its end.
+    pub lag: Duration,
+    /// How failed requests are repeated.
+    pub retry: RetryPolicy,
+}
+
+impl BackfillSpec {
+    /// Everything of `symbols` in `range` with the usual settings.
+    pub fn new(symbols: Vec<String>, timeframes: Vec<Timeframe>, data_types: Vec<DataType>, range: TimeRange) -> Self {
+        let retry = RetryPolicy::default();
+        let lag = Duration::from_secs(5);
+        Self { symbols, timeframes, data_types, range, concurrency: 8, resume: Resume::Always, max_wait: None, lag, retry }
+    }
+
+    /// What is wrong with the call itself; known before anything is asked.
+    pub fn validate(&self) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut require = |fine: bool, message: &str| {
+            if !fine {
+                errors.push(Error::invalid(message));
+            }
+        };
+        require(!self.symbols.is_empty(), "symbols is empty; name at least one");
+        require(self.symbols.iter().all(|name| !name.trim().is_empty()), "symbols holds an empty name");
+        require(!self.timeframes.is_empty(), "timeframes is empty; name at least one, such as 1h");
+        require(!self.data_types.is_empty(), "data_types is empty; name at least one, such as ohlcv");
+        require(self.concurrency > 0, "concurrency must be at least 1");
+        errors
+    }
+}
+
+/// What a run works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The source.
+    pub adapter: Arc<dyn DataAdapter>,
+    /// The lake.
+    pub writer: Arc<dyn DataWriter>,
+    /// What is remembered.
+    pub store: Arc<dyn CheckpointStore>,
+    /// How ranges are cut.
+    pub strategy: Arc<dyn ChunkStrategy>,
+    /// The source's quota.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// Where progress goes.
+    pub reporter: Arc<dyn ProgressReporter>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One run. Dropping the future of [`Backfill::run`] loses at most the chunks in flight;
+/// [`Backfill::cancel`] lets it finish them and commit.
+pub struct Backfill {
+    parts: Parts,
+    spec: BackfillSpec,
+    tally: Tally,
+    cancel: Cancel,
+}
+
+impl Backfill {
+    /// `Invalid` where the call itself is wrong, with everything that is.
+    pub fn new(parts: Parts, spec: BackfillSpec) -> Result<Self> {
+        let mut wrong = spec.validate();
+        for (data_type, timeframe) in spec.data_types.iter().flat_map(|d| spec.timeframes.iter().map(move |t| (*d, *t))) {
+            wrong.extend(parts.adapter.capability(data_type, timeframe).err());
+        }
+        if wrong.is_empty() {
+            return Ok(Self { parts, spec, tally: Tally::default(), cancel: Cancel::default() });
+        }
+        let messages: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        Err(Error::invalid(messages.join("; ")))
+    }
+
+    /// Counters of the run so far.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Lets the run finish its writes, commit and return. Takes no lock: a signal handler may call it.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Runs to the end. An error means that nothing could be started; whatever goes wrong
+    /// later is in the report.
+    pub async fn run(&self) -> Result<Report> {
+        let started = self.parts.clock.monotonic();
+        self.parts.writer.prepare().await?;
+        let (tasks, refused) = match prepare(&self.parts, &self.spec, &self.tally, &self.cancel).await {
+            Ok(prepared) => prepared,
+            Err(error) if error.kind() == Kind::RateLimited => return Ok(self.parked(&error)),
+            Err(error) if error.kind() == Kind::Cancelled => (Vec::new(), Vec::new()),
+            Err(error) => return Err(error),
+        };
+        self.clear_leftovers(&tasks).await?;
+        let plan = self.plan_of(&tasks, &[], &self.tally);
+        let least_duration = Duration::from_secs_f64(plan.least_seconds);
+        self.parts.reporter.report(&Event::Planned { chunks: plan.chunks, bars: plan.bars, least_duration });
+        let outcome = pipeline::run(&self.parts, &self.spec, &tasks, &self.tally, &self.cancel).await;
+        let report = self.report(&tasks, &refused, outcome, self.parts.clock.monotonic().saturating_sub(started));
+        self.parts.reporter.report(&Event::Finished { rows: report.records_written });
+        Ok(report)
+    }
+
+    /// What [`Self::run`] would do: looks symbols up and reads checkpoints, asks for no rows, writes no data.
+    pub async fn plan(&self) -> Result<Plan> {
+        let tally = Tally::default();
+        let (tasks, refused) = prepare(&self.parts, &self.spec, &tally, &self.cancel).await?;
+        Ok(self.plan_of(&tasks, &refused, &tally))
+    }
+
+    /// Removes what a crashed run left in the missing ranges: objects that no checkpoint names.
+    async fn clear_leftovers(&self, tasks: &[Task]) -> Result<()> {
+        for task in tasks {
+            for range in &task.missing {
+                self.parts.writer.clear(&task.series, *range).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_of(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], tally: &Tally) -> Plan {
+        let bars = |task: &Task| task.missing.iter().map(|r| task.series.timeframe.count(r.start(), r.end())).sum::<u64>();
+        let chunks_of = |task: &Task| count(&self.parts, task, &task.missing);
+        let chunks = tasks.iter().map(chunks_of).sum();
+        let weight = tasks.iter().map(|task| chunks_of(task) * u64::from(task.capability.weight)).sum();
+        Plan {
+            series: tasks.len() as u64,
+            chunks,
+            chunks_skipped: tally.snapshot().chunks_skipped,
+            requests: chunks,
+            weight,
+            bars: tasks.iter().map(bars).sum(),
+            bars_beyond_retention: tasks.iter().map(Task::bars_beyond_retention).sum(),
+            least_seconds: self.parts.limiter.least_duration(weight).as_secs_f64(),
+            errors: refused.iter().map(|(series, error)| Failure::new(series.as_ref(), error)).collect(),
+        }
+    }
+
+    fn parked(&self, refusal: &Error) -> Report {
+        let outcome = Outcome { parked: Some(refusal.clone()), ..Outcome::default() };
+        self.report(&[], &[], outcome, Duration::ZERO)
+    }
+
+    fn report(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], outcome: Outcome, took: Duration) -> Report {
+        let tally = self.tally.snapshot();
+        let mut errors: Vec<Failure> =
+            refused.iter().map(|(series, error)| Failure::new(series.as_ref(), error)).collect();
+        errors.extend(outcome.failures.iter().map(|(task, error)| Failure::new(Some(&tasks[*task].series), error)));
+        let untouched = tally.chunks_done == 0 && tally.chunks_skipped == 0;
+        let status = match () {
+            () if outcome.cancelled || self.cancel.is_cancelled() && tally.chunks_done < tally.chunks_planned => Status::Cancelled,
+            () if outcome.parked.is_some() => Status::Parked,
+            () if errors.is_empty() => Status::Success,
+            () if untouched => Status::Failed,
+            () => Status::Partial,
+        };
+        Report {
+            status,
+            records_written: tally.records_written,
+            bytes_written: tally.bytes_written,
+            duration_seconds: took.as_secs_f64(),
+            errors,
+            chunks_planned: tally.chunks_planned,
+            chunks_done: tally.chunks_done,
+            chunks_skipped: tally.chunks_skipped,
+            requests: tally.requests,
+            throttled_seconds: tally.throttled_seconds,
+            rows_dropped: tally.rows_dropped,
+            until: outcome.parked.as_ref().and_then(Error::until).map(iso),
+            series: tasks.iter().filter_map(Task::report).collect(),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! From what an author asks for to series with missing ranges: symbols resolved, checkpoints loaded,
+//! retention applied, leftovers cleared. Nothing here fetches rows.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::stream::{StreamExt, TryStreamExt, iter};
+
+use crate::cancel::Cancel;
+use crate::chunking::chunks;
+use crate::coverage::Coverage;
+use crate::error::{Error, Kind, Result};
+use crate::ports::{Capability, Checkpoint, Feedback};
+use crate::report::SeriesReport;
+use crate::series::{DataType, Series, encode_segment};
+use crate::time_range::{Millis, TimeRange, iso};
+use crate::timeframe::Timeframe;
+
+use super::backfill::{BackfillSpec, Parts, Resume};
+use super::tally::Tally;
+
+/// Series prepared at once.
+const WIDTH: usize = 16;
+
+/// One series of a run.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) series: Series,
+    pub(super) key: Arc<str>,
+    pub(super) capability: Capability,
+    /// What is wanted: closed bars only, on the grid. `None` where no bar has closed yet.
+    pub(super) wanted: Option<TimeRange>,
+    /// Bars before are gone at the source.
+    pub(super) cutoff: Millis,
+    pub(super) missing: Vec<TimeRange>,
+    pub(super) generation: u64,
+    pub(super) fingerprint: String,
+    known: Mutex<Coverage>,
+    rows: AtomicU64,
+    failed_in_a_row: AtomicU32,
+}
+
+impl Task {
+    /// A chunk is committed.
+    pub(super) fn done(&self, facts: &Coverage, rows: u64) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).merge(facts);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// A chunk failed; how many in a row by now.
+    pub(super) fn blame(&self) -> u32 {
+        self.failed_in_a_row.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A chunk went well.
+    pub(super) fn forgive(&self) {
+        self.failed_in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    /// Bars that no request can bring back.
+    pub(super) fn bars_beyond_retention(&self) -> u64 {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = self.wanted.and_then(|wanted| TimeRange::non_empty(wanted.start(), wanted.end().min(self.cutoff)));
+        let holes = gone.map(|gone| known.missing(gone)).unwrap_or_default();
+        holes.iter().map(|hole| self.series.timeframe.count(hole.start(), hole.end())).sum()
+    }
+
+    pub(super) fn report(&self) -> Option<SeriesReport> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.rows.load(Ordering::Relaxed);
+        self.wanted.map(|wanted| SeriesReport::new(&self.series, wanted, self.cutoff, &known, rows))
+    }
+}
+
+/// Resolves, loads and plans every series; what fails is in the second list, with its symbol's series
+/// where that is known. Look-ups at the source happen only where `look_up` allows.
+pub(super) async fn prepare(
+    parts: &Parts, spec: &BackfillSpec, tally: &Tally, cancel: &Cancel,
+) -> Result<(Vec<Task>, Vec<(Option<Series>, Error)>)> {
+    let mut failures = Vec::new();
+    let mut wanted = Vec::new();
+    for name in &spec.symbols {
+        match resolve(parts, spec, tally, cancel, name).await {
+            Ok(symbol) => wanted.extend(series_of(parts, spec, &symbol)),
+            Err(error) if error.is_fatal() || matches!(error.kind(), Kind::RateLimited | Kind::Cancelled) => {
+                return Err(error);
+            }
+            Err(error) => failures.push((None, error)),
+        }
+    }
+    wanted.sort();
+    wanted.dedup();
+    let prepared = iter(wanted).map(|series| async {
+        let task = load(parts, spec, series.clone()).await;
+        Ok::<_, Error>(task.map_err(|error| (Some(series), error)))
+    });
+    let mut tasks = Vec::new();
+    for task in prepared.buffered(WIDTH).try_collect::<Vec<_>>().await? {
+        match task {
+            Ok(task) => {
+                tally.plan(count(parts, &task, &task.missing), count(parts, &task, &task.covered()));
+                tasks.push(task);
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Ok((tasks, failures))
+}
+
+impl Task {
+    fn covered(&self) -> Vec<TimeRange> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Joined over states: a chunk with holes is one chunk.
+        let whole: Coverage = self.wanted.map(|wanted| known.covered(wanted)).unwrap_or_default().into_iter()
+            .map(|(range, _)| (range, crate::coverage::State::Data)).collect();
+        whole.ranges(crate::coverage::State::Data)
+    }
+}
+
+/// How many chunks the strategy makes of `ranges` as it cuts now.
+pub(super) fn count(parts: &Parts, task: &Task, ranges: &[TimeRange]) -> u64 {
+    let most = task.capability.rows_per_request;
+    chunks(ranges.to_vec(), task.series.timeframe, most, &*parts.strategy).count() as u64
+}
+
+/// What `name` is called at the source. A look-up is pinned beside the checkpoints, so that a resumed run
+/// asks nothing and cannot drift to another market.
+async fn resolve(
+    parts: &Parts, spec: &BackfillSpec, tally: &Tally, cancel: &Cancel, name: &str,
+) -> Result<String> {
+    if parts.adapter.is_exact(name) {
+        return Ok(name.to_owned());
+    }
+    let pin = format!("{}/market/{}", encode_segment(parts.adapter.source()), encode_segment(name));
+    let pinned = parts.store.load(&pin).await?.filter(|pin| pin.fingerprint.as_deref() == Some(&*parts.adapter.lookup()));
+    if let Some(symbol) = pinned.and_then(|pin| pin.cursor) {
+        return Ok(symbol);
+    }
+    let asking = async {
+        let waited = parts.limiter.acquire(1, spec.max_wait).await?;
+        tally.throttle(waited);
+        tally.request();
+        let symbol = parts.adapter.resolve(name).await;
+        if let Err(error) = &symbol && error.kind() == Kind::RateLimited {
+            parts.limiter.report(Feedback::Throttled { until: error.until() });
+        }
+        symbol
+    };
+    let symbol = cancel.guard(asking).await?;
+    let generation = parts.store.load(&pin).await?.map_or(0, |old| old.generation + 1);
+    let pinned = Checkpoint { generation, cursor: Some(symbol.clone()), fingerprint: Some(parts.adapter.lookup()), ..Checkpoint::default() };
+    parts.store.commit(&pin, &pinned).await?;
+    Ok(symbol)
+}
+
+fn series_of(parts: &Parts, spec: &BackfillSpec, symbol: &str) -> Vec<Series> {
+    let source = parts.adapter.source();
+    let one = |data_type: DataType, timeframe: Timeframe| Series {
+        source: source.to_owned(), data_type, symbol: symbol.to_owned(), timeframe,
+    };
+    spec.data_types.iter().flat_map(|data_type| spec.timeframes.iter().map(move |timeframe| one(*data_type, *timeframe))).collect()
+}
+
+/// Loads one series' checkpoint and finds what is missing.
+async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task> {
+    let capability = parts.adapter.capability(series.data_type, series.timeframe)?;
+    let key: Arc<str> = series.to_string().into();
+    let fingerprint = parts.adapter.fingerprint();
+    let mut checkpoint = parts.store.load(&key).await?.unwrap_or_default();
+    if checkpoint.fingerprint.as_ref().is_some_and(|held| *held != fingerprint) && spec.resume != Resume::Never {
+        return Err(changed(&key, &checkpoint, &fingerprint));
+    }
+    if spec.resume == Resume::Never {
+        let generation = parts.store.reset(&key).await?;
+        checkpoint = Checkpoint { generation, ..Checkpoint::default() };
+    }
+    let now = parts.clock.now();
+    let (wanted, cutoff) = wanted(spec, series.timeframe, capability, now);
+    let alive = wanted.and_then(|wanted| TimeRange::non_empty(wanted.start().max(cutoff), wanted.end()));
+    let missing = alive.map(|alive| checkpoint.coverage.missing(alive)).unwrap_or_default();
+    if let (Some(wanted), None) = (wanted, alive) && !checkpoint.coverage.missing(wanted).is_empty() {
+        return Err(too_old(&key, wanted, cutoff));
+    }
+    Ok(Task {
+        series, key, capability, wanted, cutoff, missing, fingerprint,
+        generation: checkpoint.generation,
+        known: Mutex::new(checkpoint.coverage),
+        rows: AtomicU64::default(),
+        failed_in_a_row: AtomicU32::default(),
+    })
+}
+
+/// The closed bars of the asked range, and the open time of the oldest bar that the source still has.
+fn wanted(spec: &BackfillSpec, timeframe: Timeframe, capability: Capability, now: Millis) -> (Option<TimeRange>, Millis) {
+    let closed = timeframe.floor(now - spec.lag.as_millis() as Millis);
+    let end = timeframe.ceil(spec.range.end()).min(closed);
+    let kept = |bars: u32| timeframe.ceil(now - Millis::from(bars) * timeframe.shortest());
+    let cutoff = capability.retention_bars.map_or(Millis::MIN, kept);
+    (TimeRange::non_empty(timeframe.ceil(spec.range.start()), end), cutoff)
+}
+
+fn changed(key: &str, held: &Checkpoint, now: &str) -> Error {
+    let was = held.fingerprint.as_deref().unwrap_or_default();
+    Error::conflict(format!("{key}: the checkpoint was made with {was:?}, this run uses {now:?}"))
+        .with_hint("use another lake and checkpoint folder, or resume=\"never\" to fetch everything again")
+}
+
+fn too_old(key: &str, wanted: TimeRange, cutoff: Millis) -> Error {
+    Error::invalid(format!("{key}: all of {wanted} is beyond retention; the source keeps bars from {} on", iso(cutoff)))
+        .with_hint("ask for a later range, or pass retention=None (--no-retention) for a server that keeps more")
+}
