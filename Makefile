@@ -26,8 +26,7 @@ setup: $(STAMPS)/setup ## make .venv with Airflow, the tools and the test server
 # The two profiles share one place for the extension; the stamp of the other one goes.
 $(STAMPS)/build-%: $(STAMPS)/setup $(SOURCES) pyproject.toml README.md
 	@echo "building the extension ($*)"
-	@source .venv/bin/activate && maturin develop --uv --quiet --locked --skip-install --profile $*
-	@$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --config-settings build-args= -e . 2>/dev/null || true
+	@source .venv/bin/activate && maturin develop --uv --quiet --locked --profile $*
 	@rm -f $(STAMPS)/build-* && touch $@
 
 build: $(STAMPS)/build-dev ## build the extension for tests

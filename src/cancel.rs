@@ -55,7 +55,10 @@ mod tests {
     async fn a_cancel_before_or_during_the_wait_is_seen() {
         let early = Cancel::default();
         early.cancel();
-        assert_eq!(early.guard(std::future::pending::<Result<()>>()).await.unwrap_err().kind(), Kind::Cancelled);
+        assert_eq!(
+            early.guard(std::future::pending::<Result<()>>()).await.unwrap_err().kind(),
+            Kind::Cancelled
+        );
 
         let late = Cancel::default();
         let waiting = tokio::spawn({

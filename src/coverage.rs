@@ -68,7 +68,8 @@ impl Coverage {
     /// Removes and returns, in order, the segments that overlap or touch `range`.
     fn take_touching(&mut self, range: TimeRange) -> Vec<(Millis, Millis, State)> {
         let before = self.segments.range(..range.start()).next_back();
-        let first = before.filter(|(_, (end, _))| *end >= range.start()).map_or(range.start(), |(start, _)| *start);
+        let first =
+            before.filter(|(_, (end, _))| *end >= range.start()).map_or(range.start(), |(start, _)| *start);
         let starts: Vec<Millis> = self.segments.range(first..=range.end()).map(|(start, _)| *start).collect();
         let take = |start: Millis| self.segments.remove(&start).map(|(end, state)| (start, end, state));
         starts.into_iter().filter_map(take).collect()
@@ -96,7 +97,8 @@ impl Coverage {
 
     /// The parts of `asked` in any state, in order.
     pub fn covered(&self, asked: TimeRange) -> Vec<(TimeRange, State)> {
-        let from = self.segments.range(..=asked.start()).next_back().map_or(asked.start(), |(start, _)| *start);
+        let from =
+            self.segments.range(..=asked.start()).next_back().map_or(asked.start(), |(start, _)| *start);
         let clip = |(start, (end, state)): (&Millis, &(Millis, State))| {
             let range = TimeRange::non_empty(*start, *end)?.intersect(asked)?;
             Some((range, *state))
@@ -269,7 +271,8 @@ mod tests {
     #[test]
     fn the_watermark_ends_at_the_first_hole() {
         let range = |start, end| TimeRange::new(start, end).unwrap();
-        let coverage = of(&[(range(0, 5), State::Data), (range(5, 7), State::Empty), (range(9, 10), State::Data)]);
+        let coverage =
+            of(&[(range(0, 5), State::Data), (range(5, 7), State::Empty), (range(9, 10), State::Data)]);
         assert_eq!(coverage.watermark(), Some(7));
         assert_eq!(Coverage::new().watermark(), None);
     }

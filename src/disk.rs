@@ -15,8 +15,12 @@ pub const TEMP: &str = "qf-tmp";
 pub fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
     let message = format!("cannot {doing} {}: {error}", path.display());
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::NotADirectory | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::IsADirectory | ErrorKind::InvalidFilename | ErrorKind::AlreadyExists => Error::invalid(message).fatal(),
+        ErrorKind::PermissionDenied
+        | ErrorKind::NotADirectory
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::IsADirectory
+        | ErrorKind::InvalidFilename
+        | ErrorKind::AlreadyExists => Error::invalid(message).fatal(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Error::unavailable(message).with_hint("free some space; what was written is kept").fatal()
         }
@@ -58,7 +62,9 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes a rename or a removal in `path`'s folder durable.
 pub fn sync_folder(path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|open| open.sync_all()).map_err(|error| failure("sync the folder", folder, &error))
+    File::open(folder)
+        .and_then(|open| open.sync_all())
+        .map_err(|error| failure("sync the folder", folder, &error))
 }
 
 /// A name beside `path` that no other writer uses.

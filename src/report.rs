@@ -52,7 +52,11 @@ pub struct Failure {
 impl Failure {
     /// What went wrong with `series`.
     pub fn new(series: Option<&Series>, error: &Error) -> Self {
-        Self { series: series.map(ToString::to_string), kind: error.kind().name(), message: error.to_string() }
+        Self {
+            series: series.map(ToString::to_string),
+            kind: error.kind().name(),
+            message: error.to_string(),
+        }
     }
 }
 
@@ -94,7 +98,12 @@ impl SeriesReport {
         let mut holes: Vec<(TimeRange, &'static str)> = Vec::new();
         let covered = coverage.covered(wanted);
         if series.data_type.is_dense() {
-            holes.extend(covered.iter().filter(|(_, state)| *state == State::Empty).map(|(range, _)| (*range, "empty")));
+            holes.extend(
+                covered
+                    .iter()
+                    .filter(|(_, state)| *state == State::Empty)
+                    .map(|(range, _)| (*range, "empty")),
+            );
         }
         let missing = coverage.missing(wanted);
         for hole in &missing {

@@ -76,7 +76,10 @@ impl Http {
             429 => {
                 let now = self.clock.now();
                 let until = retry_after(headers, now).unwrap_or(now + UNKNOWN_PENALTY);
-                Error::rate_limited(format!("GET {url}: 429, the source's quota is used up until {}", iso(until)), until)
+                Error::rate_limited(
+                    format!("GET {url}: 429, the source's quota is used up until {}", iso(until)),
+                    until,
+                )
             }
             401 | 403 => Error::invalid(format!("{said}: the API key was refused"))
                 .with_hint("check the key: api_key=... or the environment variable COINALYZE_API_KEY")

@@ -51,8 +51,8 @@ struct Scanner<'a> {
 }
 
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
-    1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 /// Whole numbers up to here are exact as f64.
 const EXACT: u64 = 1 << 53;
@@ -76,7 +76,10 @@ pub fn scan_history(body: &[u8], fields: &[Field]) -> Result<Vec<History>> {
 impl<'a> Scanner<'a> {
     fn wrong(&self, expected: &str) -> Error {
         let cut = if self.at >= self.body.len() { " (the body is cut off)" } else { "" };
-        Error::data(format!("the answer is not what it should be: expected {expected} at byte {}{cut}", self.at))
+        Error::data(format!(
+            "the answer is not what it should be: expected {expected} at byte {}{cut}",
+            self.at
+        ))
     }
 
     fn peek(&self) -> u8 {
@@ -165,7 +168,11 @@ impl<'a> Scanner<'a> {
             b'"' => self.text().map(drop),
             b'[' => self.list(|scanner| scanner.skip(depth + 1)),
             b'{' => self.object(|scanner, _| scanner.skip(depth + 1)),
-            b't' | b'f' | b'n' if self.literal(b"true") || self.literal(b"false") || self.literal(b"null") => Ok(()),
+            b't' | b'f' | b'n'
+                if self.literal(b"true") || self.literal(b"false") || self.literal(b"null") =>
+            {
+                Ok(())
+            }
             _ => self.float().map(drop),
         }
     }
@@ -209,7 +216,8 @@ impl<'a> Scanner<'a> {
             }
             Ok(())
         })?;
-        rows.finish(seen).map_err(|field| self.wrong(&format!("the field {field:?} with a number in each item")))
+        rows.finish(seen)
+            .map_err(|field| self.wrong(&format!("the field {field:?} with a number in each item")))
     }
 
     /// Digits as a whole number, how many there were, and whether they fit.
@@ -268,7 +276,8 @@ impl<'a> Scanner<'a> {
             let value = mantissa as f64 / POWERS[fraction];
             return Ok(if negative { -value } else { value });
         }
-        let value: f64 = fast_float2::parse(&self.body[start..self.at]).map_err(|_| self.wrong("a number"))?;
+        let value: f64 =
+            fast_float2::parse(&self.body[start..self.at]).map_err(|_| self.wrong("a number"))?;
         if value.is_finite() { Ok(value) } else { Err(self.wrong("a number that is not beyond f64")) }
     }
 

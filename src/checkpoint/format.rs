@@ -27,8 +27,10 @@ struct Header {
 
 /// `checkpoint` of `key` as bytes.
 pub(super) fn encode(key: &str, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
-    let stored = Stored { format: FORMAT, min_reader: 1, series: key.to_owned(), checkpoint: checkpoint.clone() };
-    serde_json::to_vec(&stored).map_err(|error| Error::internal(format!("cannot encode the checkpoint of {key}: {error}")))
+    let stored =
+        Stored { format: FORMAT, min_reader: 1, series: key.to_owned(), checkpoint: checkpoint.clone() };
+    serde_json::to_vec(&stored)
+        .map_err(|error| Error::internal(format!("cannot encode the checkpoint of {key}: {error}")))
 }
 
 /// The key and checkpoint in `bytes`; `at` names the place in errors.
@@ -40,8 +42,10 @@ pub(super) fn decode(at: &str, bytes: &[u8]) -> Result<(String, Checkpoint)> {
     let header: Header = serde_json::from_slice(bytes).map_err(corrupt)?;
     if header.min_reader > FORMAT {
         let newer = header.format;
-        return Err(Error::invalid(format!("the checkpoint {at} has format {newer}, this version reads up to {FORMAT}"))
-            .with_hint("upgrade quant-framework; it was left as it is"));
+        return Err(Error::invalid(format!(
+            "the checkpoint {at} has format {newer}, this version reads up to {FORMAT}"
+        ))
+        .with_hint("upgrade quant-framework; it was left as it is"));
     }
     let stored: Stored = serde_json::from_slice(bytes).map_err(corrupt)?;
     Ok((stored.series, stored.checkpoint))

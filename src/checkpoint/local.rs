@@ -45,7 +45,9 @@ impl LocalCheckpointStore {
 
     /// Changes what is stored of `key` under its lock.
     async fn update<T: Send + 'static>(
-        &self, key: &str, change: impl FnOnce(&mut Checkpoint) -> T + Send + 'static,
+        &self,
+        key: &str,
+        change: impl FnOnce(&mut Checkpoint) -> T + Send + 'static,
     ) -> Result<T> {
         let (path, key) = (self.path(key)?, key.to_owned());
         blocking(move || {
@@ -74,7 +76,11 @@ fn file_name(part: &str) -> String {
 fn lock(path: &Path) -> Result<File> {
     make_folder(path.parent().unwrap_or(Path::new(".")))?;
     let lock = path.with_extension("lock");
-    let file = File::options().create(true).append(true).open(&lock).map_err(|error| failure("open", &lock, &error))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&lock)
+        .map_err(|error| failure("open", &lock, &error))?;
     file.lock().map_err(|error| failure("lock", &lock, &error))?;
     Ok(file)
 }
@@ -115,7 +121,9 @@ impl CheckpointStore for LocalCheckpointStore {
         let (root, prefix) = (Arc::clone(&self.root), prefix.to_owned());
         blocking(move || {
             let mut keys = Vec::new();
-            for path in files_below(&root)?.iter().filter(|path| path.extension().is_some_and(|it| it == ENDING)) {
+            for path in
+                files_below(&root)?.iter().filter(|path| path.extension().is_some_and(|it| it == ENDING))
+            {
                 keys.extend(read_with_key(path)?.map(|(key, _)| key).filter(|key| key.starts_with(&prefix)));
             }
             keys.sort();

@@ -27,7 +27,10 @@ fn first_cell(range: TimeRange, timeframe: Timeframe, bars: u32) -> TimeRange {
 
 /// Every chunk of `ranges` in order, cut one at a time as `strategy` says then.
 pub fn chunks(
-    ranges: Vec<TimeRange>, timeframe: Timeframe, max_bars: u32, strategy: &dyn ChunkStrategy,
+    ranges: Vec<TimeRange>,
+    timeframe: Timeframe,
+    max_bars: u32,
+    strategy: &dyn ChunkStrategy,
 ) -> impl Iterator<Item = TimeRange> {
     let mut ranges = ranges.into_iter();
     let mut rest = ranges.next();
@@ -50,7 +53,8 @@ mod tests {
     const MINUTE: Timeframe = Timeframe::Minutes(1);
 
     fn any_timeframe() -> impl Strategy<Value = Timeframe> {
-        prop::sample::select(vec!["1m", "5m", "1h", "4h", "1d", "1w", "1M"]).prop_map(|name| name.parse().unwrap())
+        prop::sample::select(vec!["1m", "5m", "1h", "4h", "1d", "1w", "1M"])
+            .prop_map(|name| name.parse().unwrap())
     }
 
     /// A strategy by how it came to be.

@@ -37,7 +37,9 @@ impl BronzeWriter {
 }
 
 fn local_path(url: &str) -> Result<PathBuf> {
-    let wrong = || Error::invalid(format!("lake URL {url:?} is neither file:///absolute/path nor s3://bucket/prefix"));
+    let wrong = || {
+        Error::invalid(format!("lake URL {url:?} is neither file:///absolute/path nor s3://bucket/prefix"))
+    };
     if url.starts_with('/') {
         return Ok(PathBuf::from(url));
     }
@@ -46,7 +48,11 @@ fn local_path(url: &str) -> Result<PathBuf> {
 }
 
 fn lineage(series: &Series, range: TimeRange, fetched: &Fetched) -> Vec<(String, String)> {
-    let own = [("series", series.to_string()), ("range", range.to_string()), ("rows", fetched.batch.len().to_string())];
+    let own = [
+        ("series", series.to_string()),
+        ("range", range.to_string()),
+        ("rows", fetched.batch.len().to_string()),
+    ];
     let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
     own.chain(fetched.lineage.iter().cloned()).collect()
 }

@@ -55,7 +55,9 @@ impl FromStr for Encoding {
                 let level = other.strip_prefix("zstd").and_then(|level| level.parse().ok());
                 let level = level.filter(|level| (1..=22).contains(level));
                 Codec::Zstd(level.ok_or_else(|| {
-                    Error::invalid(format!("unknown compression {text:?}; use zstd, zstd1 to zstd22, lz4, snappy or none"))
+                    Error::invalid(format!(
+                        "unknown compression {text:?}; use zstd, zstd1 to zstd22, lz4, snappy or none"
+                    ))
                 })?)
             }
         };
@@ -74,8 +76,13 @@ fn compression(codec: Codec) -> Result<Compression> {
     })
 }
 
-fn properties(schema: &SchemaRef, lineage: &[(String, String)], encoding: Encoding) -> Result<WriterProperties> {
-    let metadata = lineage.iter().map(|(key, value)| KeyValue::new(format!("quant_framework.{key}"), value.clone()));
+fn properties(
+    schema: &SchemaRef,
+    lineage: &[(String, String)],
+    encoding: Encoding,
+) -> Result<WriterProperties> {
+    let metadata =
+        lineage.iter().map(|(key, value)| KeyValue::new(format!("quant_framework.{key}"), value.clone()));
     let mut builder = WriterProperties::builder()
         .set_compression(compression(encoding.codec)?)
         .set_dictionary_enabled(false)
@@ -94,11 +101,13 @@ fn properties(schema: &SchemaRef, lineage: &[(String, String)], encoding: Encodi
 
 /// `batch` as one Parquet object with `lineage` as key-value metadata under `quant_framework.*`.
 pub(super) fn encode(batch: &Batch, lineage: &[(String, String)], encoding: Encoding) -> Result<Vec<u8>> {
-    let failed = |error: parquet::errors::ParquetError| Error::internal(format!("cannot encode Parquet: {error}"));
+    let failed =
+        |error: parquet::errors::ParquetError| Error::internal(format!("cannot encode Parquet: {error}"));
     let schema = batch.rows().schema();
     let properties = properties(&schema, lineage, encoding)?;
     let room = batch.rows().get_array_memory_size() / 2 + 4096;
-    let mut writer = ArrowWriter::try_new(Vec::with_capacity(room), schema, Some(properties)).map_err(failed)?;
+    let mut writer =
+        ArrowWriter::try_new(Vec::with_capacity(room), schema, Some(properties)).map_err(failed)?;
     writer.write(batch.rows()).map_err(failed)?;
     writer.into_inner().map_err(failed)
 }
@@ -106,7 +115,8 @@ pub(super) fn encode(batch: &Batch, lineage: &[(String, String)], encoding: Enco
 /// The rows of a Parquet object.
 pub fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>> {
     let failed = |error: String| Error::data(format!("not a readable Parquet object: {error}"));
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(ParquetRecordBatchReaderBuilder::build);
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(ParquetRecordBatchReaderBuilder::build);
     let reader = reader.map_err(|error| failed(error.to_string()))?;
     reader.collect::<std::result::Result<_, _>>().map_err(|error| failed(error.to_string()))
 }

@@ -16,7 +16,8 @@ pub(super) fn folder(series: &Series) -> String {
 
 /// The key of the chunk of `series` that spans `range` (whole seconds).
 pub(super) fn key(series: &Series, range: TimeRange) -> String {
-    let stamp = |at: Millis| DateTime::from_timestamp_millis(at).unwrap_or_default().format(SECONDS).to_string();
+    let stamp =
+        |at: Millis| DateTime::from_timestamp_millis(at).unwrap_or_default().format(SECONDS).to_string();
     format!("{}{}-{}{ENDING}", folder(series), stamp(range.start()), stamp(range.end()))
 }
 
@@ -24,7 +25,8 @@ pub(super) fn key(series: &Series, range: TimeRange) -> String {
 pub(super) fn range(key: &str) -> Option<TimeRange> {
     let name = key.rsplit('/').next()?.strip_suffix(ENDING)?;
     let (start, end) = name.split_once('-')?;
-    let moment = |text: &str| Some(NaiveDateTime::parse_from_str(text, SECONDS).ok()?.and_utc().timestamp_millis());
+    let moment =
+        |text: &str| Some(NaiveDateTime::parse_from_str(text, SECONDS).ok()?.and_utc().timestamp_millis());
     TimeRange::non_empty(moment(start)?, moment(end)?)
 }
 

@@ -58,7 +58,9 @@ impl Bucket {
             return Err(Error::invalid(format!("lake URL {url:?} names no bucket; use s3://bucket/prefix")));
         }
         if settings.access_key.is_some() != settings.secret_key.is_some() {
-            return Err(Error::invalid("an S3 access key and its secret key go together; one of them is missing"));
+            return Err(Error::invalid(
+                "an S3 access key and its secret key go together; one of them is missing",
+            ));
         }
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
@@ -79,7 +81,9 @@ impl Bucket {
                 Err(error) => error,
             };
             attempt += 1;
-            let Some(delay) = self.retry.delay(&error, attempt, u64::from(attempt)) else { return Err(error) };
+            let Some(delay) = self.retry.delay(&error, attempt, u64::from(attempt)) else {
+                return Err(error);
+            };
             self.clock.sleep(delay).await;
         }
     }
@@ -97,9 +101,13 @@ impl Bucket {
             Some(401 | 403) => Error::invalid(format!("cannot {doing} {place}: access denied ({code})"))
                 .with_hint("check the access key, the secret key and the bucket's policy")
                 .fatal(),
-            Some(404) => Error::invalid(format!("cannot {doing} {place}: there is no bucket {:?}", self.bucket)).fatal(),
+            Some(404) => {
+                Error::invalid(format!("cannot {doing} {place}: there is no bucket {:?}", self.bucket))
+                    .fatal()
+            }
             Some(400..=499) if status != Some(408) && status != Some(409) && status != Some(429) => {
-                Error::invalid(format!("cannot {doing} {place}: {} {code}", status.unwrap_or_default())).fatal()
+                Error::invalid(format!("cannot {doing} {place}: {} {code}", status.unwrap_or_default()))
+                    .fatal()
             }
             Some(status) => Error::unavailable(format!("cannot {doing} {place}: {status} {code}")),
             None => Error::unavailable(format!("cannot {doing} {place}: {}", DisplayErrorContext(error))),
@@ -120,7 +128,8 @@ impl<E> Status for SdkError<E, aws_sdk_s3::config::http::HttpResponse> {
 }
 
 async fn connect(settings: &S3Settings) -> Client {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http =
+        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(10))
         .operation_attempt_timeout(Duration::from_secs(60))
@@ -133,7 +142,13 @@ async fn connect(settings: &S3Settings) -> Client {
     };
     if let Some((access, secret)) = keys {
         let token = settings.session_token.as_ref().map(|token| token.expose().to_owned());
-        builder = builder.credentials_provider(Credentials::new(access.expose(), secret.expose(), token, None, "arguments"));
+        builder = builder.credentials_provider(Credentials::new(
+            access.expose(),
+            secret.expose(),
+            token,
+            None,
+            "arguments",
+        ));
     }
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.endpoint_url(endpoint);
@@ -183,7 +198,8 @@ impl Objects for Bucket {
         let mut token: Option<String> = None;
         loop {
             let page = || async {
-                let request = client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}{prefix}", self.prefix));
+                let request =
+                    client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}{prefix}", self.prefix));
                 let sent = request.set_continuation_token(token.clone()).send().await;
                 sent.map_err(|error| self.failed("list", prefix, &error))
             };

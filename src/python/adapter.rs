@@ -82,8 +82,12 @@ impl CoinalyzeAdapter {
     #[new]
     #[pyo3(signature = (api_key=None, base_url=None, *, exchange=None, quote=None, retention=Some(2000), convert_to_usd=false))]
     fn new(
-        api_key: Option<String>, base_url: Option<String>, exchange: Option<String>, quote: Option<String>,
-        retention: Option<u32>, convert_to_usd: bool,
+        api_key: Option<String>,
+        base_url: Option<String>,
+        exchange: Option<String>,
+        quote: Option<String>,
+        retention: Option<u32>,
+        convert_to_usd: bool,
     ) -> PyResult<Self> {
         let market = MarketChoice { exchange, quote };
         let api_key = api_key.map(Secret::new);
@@ -99,7 +103,12 @@ impl CoinalyzeAdapter {
     }
 
     /// `{"rows_per_request", "weight", "retention_bars"}`; InvalidError where the source has no such data.
-    fn capability<'py>(&self, py: Python<'py>, data_type: &str, timeframe: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn capability<'py>(
+        &self,
+        py: Python<'py>,
+        data_type: &str,
+        timeframe: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let capability = self.0.capability(data_type.parse()?, timeframe.parse()?)?;
         let fields = pyo3::types::PyDict::new(py);
         fields.set_item("rows_per_request", capability.rows_per_request)?;
@@ -129,7 +138,10 @@ impl CoinalyzeAdapter {
 }
 
 /// The native adapter behind `object`, or `object` itself as an adapter.
-pub(super) fn adapter_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) -> PyResult<Arc<dyn DataAdapter>> {
+pub(super) fn adapter_from(
+    object: &Bound<'_, PyAny>,
+    event_loop: &EventLoop,
+) -> PyResult<Arc<dyn DataAdapter>> {
     if let Ok(native) = object.cast::<CoinalyzeAdapter>()
         && !overrides::<CoinalyzeAdapter>(object, "fetch")?
     {
@@ -140,6 +152,7 @@ pub(super) fn adapter_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) ->
         return Err(Error::invalid(format!("adapter {kind} has no method fetch(request)")).into());
     }
     let source = object.getattr("source").and_then(|source| source.extract::<String>());
-    let source = source.map_err(|_| Error::invalid(format!("adapter {kind} has no attribute source (a string)")))?;
+    let source =
+        source.map_err(|_| Error::invalid(format!("adapter {kind} has no attribute source (a string)")))?;
     Ok(Arc::new(ForeignAdapter { foreign: Foreign::new(object, "adapter", event_loop), source }))
 }

@@ -45,10 +45,20 @@ impl Backfill {
     #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
     fn new(
-        adapter: &Bound<'_, PyAny>, writer: &Bound<'_, PyAny>, checkpoint_store: &Bound<'_, PyAny>,
-        chunk_strategy: &Bound<'_, PyAny>, rate_limiter: &Bound<'_, PyAny>, symbols: Vec<String>,
-        timeframes: Vec<String>, data_types: Vec<String>, start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>,
-        concurrency: usize, resume: &str, max_wait: Option<f64>, lag: f64,
+        adapter: &Bound<'_, PyAny>,
+        writer: &Bound<'_, PyAny>,
+        checkpoint_store: &Bound<'_, PyAny>,
+        chunk_strategy: &Bound<'_, PyAny>,
+        rate_limiter: &Bound<'_, PyAny>,
+        symbols: Vec<String>,
+        timeframes: Vec<String>,
+        data_types: Vec<String>,
+        start: &Bound<'_, PyAny>,
+        end: &Bound<'_, PyAny>,
+        concurrency: usize,
+        resume: &str,
+        max_wait: Option<f64>,
+        lag: f64,
     ) -> PyResult<Self> {
         let event_loop = EventLoop::default();
         let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
@@ -58,10 +68,13 @@ impl Backfill {
         spec.resume = match resume {
             "always" => Resume::Always,
             "never" => Resume::Never,
-            other => return Err(Error::invalid(format!("resume must be always or never, not {other:?}")).into()),
+            other => {
+                return Err(Error::invalid(format!("resume must be always or never, not {other:?}")).into());
+            }
         };
         let seconds = |name: &str, value: f64| {
-            Duration::try_from_secs_f64(value).map_err(|_| Error::invalid(format!("{name} must be at least 0 seconds")))
+            Duration::try_from_secs_f64(value)
+                .map_err(|_| Error::invalid(format!("{name} must be at least 0 seconds")))
         };
         spec.max_wait = max_wait.map(|value| seconds("max_wait", value)).transpose()?;
         spec.lag = seconds("lag", lag)?;

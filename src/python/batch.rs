@@ -45,7 +45,9 @@ impl Batch {
 
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_array__<'py>(
-        &self, py: Python<'py>, requested_schema: Option<Bound<'py, PyCapsule>>,
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let rows = Bound::new(py, PyRecordBatch::new(self.0.rows().clone()))?;
         rows.call_method1("__arrow_c_array__", (requested_schema,))
@@ -78,21 +80,28 @@ pub(super) fn from_python(rows: &Bound<'_, PyAny>, data_type: DataType) -> PyRes
 
 fn unknown_shape(rows: &Bound<'_, PyAny>) -> PyErr {
     let kind = rows.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-    Error::data(format!("fetch returned {kind}; return Arrow data, a DataFrame, a dict of columns, or a list of dicts or rows"))
-        .into()
+    Error::data(format!(
+        "fetch returned {kind}; return Arrow data, a DataFrame, a dict of columns, or a list of dicts or rows"
+    ))
+    .into()
 }
 
 /// Columns by name, cast to the schema's types; unknown columns are an error, absent optional ones are null.
 fn conform(data_type: DataType, batches: &[RecordBatch], given: &SchemaRef) -> Result<records::Batch> {
     let wanted = schema(data_type);
-    if let Some(extra) = given.fields().iter().find(|field| wanted.field_with_name(field.name()).is_err() && !is_index(field)) {
+    if let Some(extra) =
+        given.fields().iter().find(|field| wanted.field_with_name(field.name()).is_err() && !is_index(field))
+    {
         return Err(Error::data(format!("{data_type} has no column {:?}", extra.name())));
     }
     let mut parts = Vec::with_capacity(batches.len());
     for batch in batches {
-        let columns: Result<Vec<ArrayRef>> = wanted.fields().iter().map(|field| column(data_type, batch, field)).collect();
+        let columns: Result<Vec<ArrayRef>> =
+            wanted.fields().iter().map(|field| column(data_type, batch, field)).collect();
         let rows = RecordBatch::try_new(Arc::clone(&wanted), columns?);
-        parts.push(rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?);
+        parts.push(
+            rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?,
+        );
     }
     let rows = arrow_select::concat::concat_batches(&wanted, &parts);
     records::Batch::from_record_batch(data_type, &rows.map_err(|error| Error::data(error.to_string()))?)
@@ -110,7 +119,8 @@ fn column(data_type: DataType, batch: &RecordBatch, field: &Field) -> Result<Arr
         }
         return Err(Error::data(format!("{data_type} rows lack the column {:?}", field.name())));
     };
-    if field.name() == TS && !matches!(array.data_type(), ArrowType::Timestamp(_, Some(_)) | ArrowType::Int64) {
+    if field.name() == TS && !matches!(array.data_type(), ArrowType::Timestamp(_, Some(_)) | ArrowType::Int64)
+    {
         return Err(Error::data("ts must be a timestamp with time zone, or int64 milliseconds UTC"));
     }
     let cast = cast(array, field.data_type());
@@ -134,7 +144,8 @@ fn from_rows(data_type: DataType, rows: &Bound<'_, PyList>) -> PyResult<records:
     let position = |name: &str| wanted.index_of(name).unwrap_or_default();
     build(data_type, |name| {
         let none = rows.py().None().into_bound(rows.py());
-        let values = rows.iter().map(|row| Ok(cell(&row, name, position(name))?.unwrap_or_else(|| none.clone())));
+        let values =
+            rows.iter().map(|row| Ok(cell(&row, name, position(name))?.unwrap_or_else(|| none.clone())));
         values.collect::<PyResult<Vec<_>>>().map(Some)
     })
 }
@@ -153,7 +164,8 @@ fn cell<'py>(row: &Bound<'py, PyAny>, name: &str, position: usize) -> PyResult<O
 
 /// A batch from one list of Python values per column.
 fn build<'py>(
-    data_type: DataType, values: impl Fn(&str) -> PyResult<Option<Vec<Bound<'py, PyAny>>>>,
+    data_type: DataType,
+    values: impl Fn(&str) -> PyResult<Option<Vec<Bound<'py, PyAny>>>>,
 ) -> PyResult<records::Batch> {
     let wanted = schema(data_type);
     let lack = |name: &str| Error::data(format!("{data_type} rows lack the column {name:?}"));
@@ -164,12 +176,12 @@ fn build<'py>(
         let held = values(field.name())?;
         let array: ArrayRef = match (held, field.data_type()) {
             (None, kind) => arrow_array::new_null_array(kind, ts.len()),
-            (Some(held), ArrowType::Int64) => {
-                Arc::new(Int64Array::from(held.iter().map(|value| value.extract()).collect::<PyResult<Vec<Option<i64>>>>()?))
-            }
-            (Some(held), _) => {
-                Arc::new(Float64Array::from(held.iter().map(|value| value.extract()).collect::<PyResult<Vec<Option<f64>>>>()?))
-            }
+            (Some(held), ArrowType::Int64) => Arc::new(Int64Array::from(
+                held.iter().map(|value| value.extract()).collect::<PyResult<Vec<Option<i64>>>>()?,
+            )),
+            (Some(held), _) => Arc::new(Float64Array::from(
+                held.iter().map(|value| value.extract()).collect::<PyResult<Vec<Option<f64>>>>()?,
+            )),
         };
         if array.null_count() > 0 && !field.is_nullable() {
             return Err(lack(field.name()).into());

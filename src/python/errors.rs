@@ -37,11 +37,14 @@ impl From<Error> for PyErr {
 /// be retried, wrong values may not.
 pub(super) fn from_python(py: Python<'_>, error: &PyErr, part: &str) -> Error {
     let value = error.value(py);
-    let text = |name: &str| value.getattr(name).ok().and_then(|text| text.extract::<Option<String>>().ok()).flatten();
+    let text = |name: &str| {
+        value.getattr(name).ok().and_then(|text| text.extract::<Option<String>>().ok()).flatten()
+    };
     if error.is_instance_of::<exceptions::QuantFrameworkError>(py) {
         let kind = text("kind").and_then(|name| Kind::ALL.into_iter().find(|kind| kind.name() == name));
         let message = text("message").unwrap_or_else(|| value.to_string());
-        let until = value.getattr("until_ms").ok().and_then(|until| until.extract::<Option<i64>>().ok()).flatten();
+        let until =
+            value.getattr("until_ms").ok().and_then(|until| until.extract::<Option<i64>>().ok()).flatten();
         let mapped = match (kind.unwrap_or(Kind::Internal), until) {
             (Kind::RateLimited, Some(until)) => Error::rate_limited(message, until),
             (kind, _) => Error::new(kind, message),
@@ -54,9 +57,12 @@ pub(super) fn from_python(py: Python<'_>, error: &PyErr, part: &str) -> Error {
     let name = error.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
     let message = format!("{part} raised {name}: {value}");
     let is = |retryable: bool, kind: Kind| retryable.then(|| Error::new(kind, message.clone()));
-    is(error.is_instance_of::<PyConnectionError>(py) || error.is_instance_of::<PyTimeoutError>(py), Kind::Unavailable)
-        .or_else(|| is(error.is_instance_of::<PyOSError>(py), Kind::Unavailable))
-        .or_else(|| is(error.is_instance_of::<PyValueError>(py), Kind::Invalid))
-        .or_else(|| is(error.is_instance_of::<PyTypeError>(py), Kind::Invalid))
-        .unwrap_or_else(|| Error::internal(message))
+    is(
+        error.is_instance_of::<PyConnectionError>(py) || error.is_instance_of::<PyTimeoutError>(py),
+        Kind::Unavailable,
+    )
+    .or_else(|| is(error.is_instance_of::<PyOSError>(py), Kind::Unavailable))
+    .or_else(|| is(error.is_instance_of::<PyValueError>(py), Kind::Invalid))
+    .or_else(|| is(error.is_instance_of::<PyTypeError>(py), Kind::Invalid))
+    .unwrap_or_else(|| Error::internal(message))
 }

@@ -16,11 +16,11 @@ use super::errors::from_python;
 use super::store;
 use crate::coverage::State;
 use crate::error::{Error, Result};
-use crate::ports::{
-    Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched, RateLimiter,
-    Receipt,
-};
 use crate::ports;
+use crate::ports::{
+    Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched,
+    RateLimiter, Receipt,
+};
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
@@ -56,7 +56,8 @@ impl Foreign {
                 return Ok(Err(answer.unbind()));
             }
             let locals = event_loop.lock().unwrap_or_else(PoisonError::into_inner).as_ref().cloned();
-            let locals = locals.ok_or_else(|| Error::internal(format!("{part}.{method} is async and no loop runs")))?;
+            let locals = locals
+                .ok_or_else(|| Error::internal(format!("{part}.{method} is async and no loop runs")))?;
             Ok(Ok(into_future_with_locals(&locals, answer)?))
         });
         let answer = match called.await? {
@@ -69,7 +70,8 @@ impl Foreign {
 
 /// Runs Python code on a worker thread.
 async fn blocking<T: Send + 'static>(
-    part: &'static str, work: impl FnOnce(Python<'_>) -> PyResult<T> + Send + 'static,
+    part: &'static str,
+    work: impl FnOnce(Python<'_>) -> PyResult<T> + Send + 'static,
 ) -> Result<T> {
     let attached = move || Python::attach(|py| work(py).map_err(|error| from_python(py, &error, part)));
     let done = tokio::task::spawn_blocking(attached).await;
@@ -127,7 +129,8 @@ impl DataAdapter for ForeignAdapter {
     async fn fetch(&self, request: &ports::FetchRequest) -> Result<Fetched> {
         let data_type = request.series.data_type;
         let request = FetchRequest(request.clone());
-        let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [Bound::new(py, request)?])?.unbind(), None));
+        let arguments =
+            move |py: Python<'_>| Ok((PyTuple::new(py, [Bound::new(py, request)?])?.unbind(), None));
         let convert = move |answer: &Bound<'_, PyAny>| {
             let batch = batch::from_python(answer, data_type)?;
             Ok(Fetched { bytes: 0, truncated: false, lineage: Vec::new(), batch })
@@ -159,12 +162,14 @@ impl DataWriter for ForeignWriter {
             return Ok(());
         }
         let key = series.to_string();
-        let arguments = move |py: Python<'_>| Ok(((key, pairs(&[range])[0]).into_pyobject(py)?.unbind(), None));
+        let arguments =
+            move |py: Python<'_>| Ok(((key, pairs(&[range])[0]).into_pyobject(py)?.unbind(), None));
         self.0.call("clear", arguments, |_| Ok(())).await
     }
 
     async fn write(&self, series: &Series, range: TimeRange, fetched: &Fetched) -> Result<Receipt> {
-        let (key, batch, rows) = (series.to_string(), Batch(fetched.batch.clone()), fetched.batch.len() as u64);
+        let (key, batch, rows) =
+            (series.to_string(), Batch(fetched.batch.clone()), fetched.batch.len() as u64);
         let arguments = move |py: Python<'_>| {
             Ok(((key, pairs(&[range])[0], Bound::new(py, batch)?).into_pyobject(py)?.unbind(), None))
         };

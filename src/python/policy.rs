@@ -22,10 +22,14 @@ use crate::timeframe::Timeframe;
 const ANY_SOURCE: u32 = 100_000;
 
 fn generate(
-    strategy: &dyn ChunkStrategy, start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>, timeframe: &str,
+    strategy: &dyn ChunkStrategy,
+    start: &Bound<'_, PyAny>,
+    end: &Bound<'_, PyAny>,
+    timeframe: &str,
 ) -> PyResult<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
     let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
-    let cut: Vec<TimeRange> = chunks(vec![range], timeframe.parse::<Timeframe>()?, ANY_SOURCE, strategy).collect();
+    let cut: Vec<TimeRange> =
+        chunks(vec![range], timeframe.parse::<Timeframe>()?, ANY_SOURCE, strategy).collect();
     Ok(pairs(&cut))
 }
 
@@ -46,7 +50,10 @@ impl FixedChunkStrategy {
 
     /// The chunks of `[start, end)`, in order.
     fn generate_chunks(
-        &self, start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>, timeframe: &str,
+        &self,
+        start: &Bound<'_, PyAny>,
+        end: &Bound<'_, PyAny>,
+        timeframe: &str,
     ) -> PyResult<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
         generate(&*self.0, start, end, timeframe)
     }
@@ -65,7 +72,10 @@ impl AdaptiveChunkStrategy {
 
     /// The chunks of `[start, end)` as the strategy cuts now, in order.
     fn generate_chunks(
-        &self, start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>, timeframe: &str,
+        &self,
+        start: &Bound<'_, PyAny>,
+        end: &Bound<'_, PyAny>,
+        timeframe: &str,
     ) -> PyResult<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
         generate(&*self.0, start, end, timeframe)
     }
@@ -81,22 +91,31 @@ impl WindowRateLimiter {
     #[new]
     #[pyo3(signature = (windows, base_rate=None, max_rate=None, min_rate=None, backoff_factor=2.0))]
     fn new(
-        windows: Vec<(u32, f64)>, base_rate: Option<f64>, max_rate: Option<f64>, min_rate: Option<f64>,
+        windows: Vec<(u32, f64)>,
+        base_rate: Option<f64>,
+        max_rate: Option<f64>,
+        min_rate: Option<f64>,
         backoff_factor: f64,
     ) -> PyResult<Self> {
         let mut hard = Vec::new();
         for (weight, seconds) in windows {
             let period = Duration::try_from_secs_f64(seconds).ok().filter(|period| !period.is_zero());
             let (Some(period), true) = (period, weight > 0) else {
-                return Err(Error::invalid(format!("window ({weight}, {seconds}) must have a weight and seconds above 0")).into());
+                return Err(Error::invalid(format!(
+                    "window ({weight}, {seconds}) must have a weight and seconds above 0"
+                ))
+                .into());
             };
             hard.push(Window { weight, period });
         }
         let pace = base_rate
             .map(|base| {
                 let (max, min) = (max_rate.unwrap_or(base), min_rate.unwrap_or(base));
-                let ordered = 0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
-                let wrong = || Error::invalid("rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1");
+                let ordered =
+                    0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
+                let wrong = || {
+                    Error::invalid("rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1")
+                };
                 ordered.then_some(Pace { base, max, min, backoff_factor }).ok_or_else(wrong)
             })
             .transpose()?;
@@ -105,10 +124,17 @@ impl WindowRateLimiter {
 
     /// Waits for a permit of `weight`; the seconds waited.
     #[pyo3(signature = (weight=1, max_wait=None))]
-    fn acquire<'py>(&self, py: Python<'py>, weight: u32, max_wait: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn acquire<'py>(
+        &self,
+        py: Python<'py>,
+        weight: u32,
+        max_wait: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let limiter = Arc::clone(&self.0);
         let max_wait = max_wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        awaitable(py, async move { limiter.acquire(weight, max_wait).await }, |_, waited| Ok(waited.as_secs_f64()))
+        awaitable(py, async move { limiter.acquire(weight, max_wait).await }, |_, waited| {
+            Ok(waited.as_secs_f64())
+        })
     }
 
     /// As `acquire`, blocking; obeys signals.
@@ -126,7 +152,11 @@ impl WindowRateLimiter {
         match event {
             "success" => self.0.report(Feedback::Success),
             "throttled" => self.0.report(Feedback::Throttled { until }),
-            other => return Err(Error::invalid(format!("event must be success or throttled, not {other:?}")).into()),
+            other => {
+                return Err(
+                    Error::invalid(format!("event must be success or throttled, not {other:?}")).into()
+                );
+            }
         }
         Ok(())
     }
@@ -149,7 +179,10 @@ pub(super) fn strategy_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) -
 }
 
 /// The native limiter behind `object`, or `object` itself as a limiter.
-pub(super) fn limiter_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) -> PyResult<Arc<dyn RateLimiter>> {
+pub(super) fn limiter_from(
+    object: &Bound<'_, PyAny>,
+    event_loop: &EventLoop,
+) -> PyResult<Arc<dyn RateLimiter>> {
     if let Ok(native) = object.cast::<WindowRateLimiter>()
         && !overrides::<WindowRateLimiter>(object, "acquire")?
     {

@@ -38,8 +38,10 @@ fn runtime() -> PyResult<Arc<tokio::runtime::Runtime>> {
     {
         return Ok(Arc::clone(runtime));
     }
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("quant-framework").build();
-    let runtime = Arc::new(built.map_err(|error| PyRuntimeError::new_err(format!("cannot start threads: {error}")))?);
+    let built =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("quant-framework").build();
+    let runtime =
+        Arc::new(built.map_err(|error| PyRuntimeError::new_err(format!("cannot start threads: {error}")))?);
     let old = held().replace((process, Arc::clone(&runtime)));
     std::mem::forget(old);
     Python::attach(|py| {
@@ -118,11 +120,6 @@ impl ContextExt for ProcessRuntime {
     }
 }
 
-/// The event loop that the current call came from, if it came from one.
-pub(super) fn task_locals() -> Option<TaskLocals> {
-    ProcessRuntime::get_task_locals()
-}
-
 /// Starts `future` and gives Python an awaitable for `convert` of its result. The GIL is free meanwhile and
 /// the event loop keeps running signal handlers. Cancelling the awaitable drops `future`.
 pub(super) fn awaitable<'py, T, U>(
@@ -146,7 +143,8 @@ where
 
 /// Runs `future` to its end, or until a Python signal handler raises. The GIL is free meanwhile.
 pub(super) fn enter<T: Send + 'static>(
-    py: Python<'_>, future: impl Future<Output = Result<T>> + Send + 'static,
+    py: Python<'_>,
+    future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
     let runtime = runtime()?;
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
@@ -171,7 +169,9 @@ pub(super) fn enter<T: Send + 'static>(
         }
         match receiver.try_recv() {
             Ok(result) => return Ok(result?),
-            Err(TryRecvError::Disconnected) => return Err(PyRuntimeError::new_err("a background task panicked")),
+            Err(TryRecvError::Disconnected) => {
+                return Err(PyRuntimeError::new_err("a background task panicked"));
+            }
             Err(TryRecvError::Empty) => {}
         }
     }

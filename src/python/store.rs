@@ -67,7 +67,10 @@ impl Checkpoint {
 
 /// The arguments of a commit as a delta.
 fn delta(
-    data: Option<&Bound<'_, PyList>>, empty: Option<&Bound<'_, PyList>>, generation: u64, cursor: Option<String>,
+    data: Option<&Bound<'_, PyList>>,
+    empty: Option<&Bound<'_, PyList>>,
+    generation: u64,
+    cursor: Option<String>,
     fingerprint: Option<String>,
 ) -> PyResult<ports::Checkpoint> {
     let data = ranges(data)?.into_iter().map(|range| (range, State::Data));

@@ -28,8 +28,14 @@ impl BronzeWriter {
     #[pyo3(signature = (url, *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, compression=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
     fn new(
-        url: &str, endpoint_url: Option<String>, access_key: Option<String>, secret_key: Option<String>,
-        session_token: Option<String>, region: Option<String>, path_style: Option<bool>, compression: Option<&str>,
+        url: &str,
+        endpoint_url: Option<String>,
+        access_key: Option<String>,
+        secret_key: Option<String>,
+        session_token: Option<String>,
+        region: Option<String>,
+        path_style: Option<bool>,
+        compression: Option<&str>,
     ) -> PyResult<Self> {
         let settings = S3Settings {
             endpoint: endpoint_url,
@@ -62,19 +68,28 @@ impl BronzeWriter {
 
     /// Writes the rows of one chunk of `series` (its key); `{"uri", "rows", "bytes"}`. Twice is once.
     fn write<'py>(
-        &self, py: Python<'py>, series: &str, range: &Bound<'_, PyAny>, batch: &Bound<'_, PyAny>,
+        &self,
+        py: Python<'py>,
+        series: &str,
+        range: &Bound<'_, PyAny>,
+        batch: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let series: Series = series.parse()?;
         let range = self::range(range)?;
         let batch = from_python(batch, series.data_type)?;
         let fetched = Fetched { batch, bytes: 0, truncated: false, lineage: Vec::new() };
         let writer = Arc::clone(&self.writer);
-        awaitable(py, async move { writer.write(&series, range, &fetched).await }, |py, receipt| plain(py, &receipt))
+        awaitable(py, async move { writer.write(&series, range, &fetched).await }, |py, receipt| {
+            plain(py, &receipt)
+        })
     }
 }
 
 /// The native writer behind `object`, or `object` itself as a writer.
-pub(super) fn writer_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) -> PyResult<Arc<dyn DataWriter>> {
+pub(super) fn writer_from(
+    object: &Bound<'_, PyAny>,
+    event_loop: &EventLoop,
+) -> PyResult<Arc<dyn DataWriter>> {
     if let Ok(native) = object.cast::<BronzeWriter>()
         && !overrides::<BronzeWriter>(object, "write")?
     {

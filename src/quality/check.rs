@@ -27,10 +27,16 @@ pub struct Checked {
 pub fn check(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis) -> Result<Checked> {
     for at in batch.ts() {
         if !range.contains(*at) {
-            return Err(Error::data(format!("the answer holds a row of {} outside the asked {range}", iso(*at))));
+            return Err(Error::data(format!(
+                "the answer holds a row of {} outside the asked {range}",
+                iso(*at)
+            )));
         }
         if !timeframe.is_aligned(*at) {
-            return Err(Error::data(format!("the answer holds a row of {}, which no {timeframe} bar opens at", iso(*at))));
+            return Err(Error::data(format!(
+                "the answer holds a row of {}, which no {timeframe} bar opens at",
+                iso(*at)
+            )));
         }
     }
     let (batch, duplicates) = in_order(batch)?;
@@ -92,13 +98,24 @@ fn prices(batch: &Batch) -> Result<()> {
     let (open, high, low, close, volume) = (column(1), column(2), column(3), column(4), column(5));
     let fine = |row: usize| {
         let (open, high, low, close, volume) = (open[row], high[row], low[row], close[row], volume[row]);
-        low > 0.0 && low <= open.min(close) && high >= open.max(close) && high.is_finite() && volume >= 0.0
-            && volume.is_finite() && !open.is_nan() && !close.is_nan()
+        low > 0.0
+            && low <= open.min(close)
+            && high >= open.max(close)
+            && high.is_finite()
+            && volume >= 0.0
+            && volume.is_finite()
+            && !open.is_nan()
+            && !close.is_nan()
     };
     let Some(bad) = (0..batch.len()).find(|row| !fine(*row)) else { return Ok(()) };
     Err(Error::data(format!(
         "the bar of {} cannot be true: open {}, high {}, low {}, close {}, volume {}",
-        iso(batch.ts()[bad]), open[bad], high[bad], low[bad], close[bad], volume[bad]
+        iso(batch.ts()[bad]),
+        open[bad],
+        high[bad],
+        low[bad],
+        close[bad],
+        volume[bad]
     )))
 }
 
@@ -131,7 +148,8 @@ mod tests {
         let column = |value: f64| Arc::new(Float64Array::from(vec![value; ts.len()])) as ArrayRef;
         let count = || Arc::new(Int64Array::from(vec![None::<i64>; ts.len()])) as ArrayRef;
         let none = Arc::new(Float64Array::from(vec![None::<f64>; ts.len()]));
-        let values = vec![column(2.0), column(high), column(1.0), column(1.5), column(3.0), none, count(), count()];
+        let values =
+            vec![column(2.0), column(high), column(1.0), column(1.5), column(3.0), none, count(), count()];
         Batch::new(DataType::Ohlcv, ts.to_vec(), values).unwrap()
     }
 
@@ -164,7 +182,10 @@ mod tests {
     fn rows_of_one_bar_that_differ_are_refused() {
         let (a, b) = (bars(&[0], 2.0), bars(&[0], 3.0));
         let both = arrow_select::concat::concat_batches(&a.rows().schema(), [a.rows(), b.rows()]).unwrap();
-        assert!(refused(&Batch::from_record_batch(DataType::Ohlcv, &both).unwrap()).contains("two different rows"));
+        assert!(
+            refused(&Batch::from_record_batch(DataType::Ohlcv, &both).unwrap())
+                .contains("two different rows")
+        );
     }
 
     #[test]

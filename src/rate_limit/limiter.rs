@@ -40,7 +40,8 @@ pub struct WindowLimiter {
 impl WindowLimiter {
     /// `windows` are hard; `pace` spreads requests inside them.
     pub fn new(windows: Vec<Window>, pace: Option<Pace>, clock: Arc<dyn Clock>) -> Self {
-        let stretched = windows.iter().map(|window| Window { period: window.period + SLACK, ..*window }).collect();
+        let stretched =
+            windows.iter().map(|window| Window { period: window.period + SLACK, ..*window }).collect();
         let pacer = pace.map(|pace| Pacer::new(pace, Arc::clone(&clock)));
         let state = State {
             log: SlidingLog::new(stretched),
@@ -109,7 +110,9 @@ impl RateLimiter for WindowLimiter {
     async fn acquire(&self, weight: u32, max_wait: Option<Duration>) -> Result<Duration> {
         if let Some(window) = self.windows.iter().find(|window| window.weight < weight) {
             let (most, seconds) = (window.weight, window.period.as_secs_f64());
-            return Err(Error::invalid(format!("a request of weight {weight} never fits {most} in {seconds} s")));
+            return Err(Error::invalid(format!(
+                "a request of weight {weight} never fits {most} in {seconds} s"
+            )));
         }
         let entered = self.clock.monotonic();
         let too_long = |wait: Duration| max_wait.is_some_and(|most| wait > most);
@@ -141,7 +144,11 @@ impl RateLimiter for WindowLimiter {
     }
 
     fn least_duration(&self, weight: u64) -> Duration {
-        let paced = self.state().pacer.as_ref().map_or(0.0, |pacer| weight.saturating_sub(1) as f64 / pacer.fastest());
+        let paced = self
+            .state()
+            .pacer
+            .as_ref()
+            .map_or(0.0, |pacer| weight.saturating_sub(1) as f64 / pacer.fastest());
         SlidingLog::new(self.windows.clone()).least_duration(weight).max(Duration::from_secs_f64(paced))
     }
 }
@@ -208,7 +215,11 @@ mod tests {
         }
         assert!(limiter.state().queue.is_empty());
         drop(held);
-        assert_eq!(limiter.acquire(40, Some(Duration::ZERO)).await.unwrap(), Duration::ZERO, "nothing was spent");
+        assert_eq!(
+            limiter.acquire(40, Some(Duration::ZERO)).await.unwrap(),
+            Duration::ZERO,
+            "nothing was spent"
+        );
     }
 
     #[tokio::test]

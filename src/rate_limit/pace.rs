@@ -56,7 +56,8 @@ pub(super) struct Pacer {
 
 fn governor_at(rate: f64, clock: &Monotonic) -> Governor {
     let period = Duration::from_secs_f64(1.0 / rate).max(Duration::from_nanos(1));
-    let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(NonZeroU32::MIN);
+    let quota =
+        Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(NonZeroU32::MIN);
     RateLimiter::direct_with_clock(quota, clock.clone())
 }
 

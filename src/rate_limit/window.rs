@@ -37,7 +37,8 @@ impl SlidingLog {
 
     fn earliest_in(&self, window: Window, now: Duration, weight: u32) -> Duration {
         let counts = |at: Duration| at + window.period > now;
-        let mut used: u64 = self.spent.iter().filter(|(at, _)| counts(*at)).map(|(_, weight)| u64::from(*weight)).sum();
+        let mut used: u64 =
+            self.spent.iter().filter(|(at, _)| counts(*at)).map(|(_, weight)| u64::from(*weight)).sum();
         let mut moment = now;
         for (at, spent) in self.spent.iter().filter(|(at, _)| counts(*at)) {
             if used + u64::from(weight) <= u64::from(window.weight) {
@@ -73,7 +74,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn windows() -> impl Strategy<Value = Vec<Window>> {
-        let one = (1..30_u32, 1..50_u64).prop_map(|(weight, seconds)| Window { weight, period: Duration::from_secs(seconds) });
+        let one = (1..30_u32, 1..50_u64)
+            .prop_map(|(weight, seconds)| Window { weight, period: Duration::from_secs(seconds) });
         prop::collection::vec(one, 1..4)
     }
 

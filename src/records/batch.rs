@@ -25,7 +25,8 @@ impl Batch {
         let ts: ArrayRef = Arc::new(TimestampMillisecondArray::from(ts).with_timezone("UTC"));
         let columns = std::iter::once(ts).chain(values).collect();
         let rows = RecordBatch::try_new(schema(data_type), columns);
-        let rows = rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?;
+        let rows =
+            rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?;
         Ok(Self { data_type, rows })
     }
 
@@ -37,7 +38,8 @@ impl Batch {
     /// From a record batch that has exactly the schema's columns (see [`schema`]).
     pub fn from_record_batch(data_type: DataType, rows: &RecordBatch) -> Result<Self> {
         let rows = rows.clone().with_schema(schema(data_type));
-        let rows = rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?;
+        let rows =
+            rows.map_err(|error| Error::data(format!("{data_type} rows do not fit their schema: {error}")))?;
         Ok(Self { data_type, rows })
     }
 

@@ -53,10 +53,25 @@ pub struct BackfillSpec {
 
 impl BackfillSpec {
     /// Everything of `symbols` in `range` with the usual settings.
-    pub fn new(symbols: Vec<String>, timeframes: Vec<Timeframe>, data_types: Vec<DataType>, range: TimeRange) -> Self {
+    pub fn new(
+        symbols: Vec<String>,
+        timeframes: Vec<Timeframe>,
+        data_types: Vec<DataType>,
+        range: TimeRange,
+    ) -> Self {
         let retry = RetryPolicy::default();
         let lag = Duration::from_secs(5);
-        Self { symbols, timeframes, data_types, range, concurrency: 8, resume: Resume::Always, max_wait: None, lag, retry }
+        Self {
+            symbols,
+            timeframes,
+            data_types,
+            range,
+            concurrency: 8,
+            resume: Resume::Always,
+            max_wait: None,
+            lag,
+            retry,
+        }
     }
 
     /// What is wrong with the call itself; known before anything is asked.
@@ -108,7 +123,9 @@ impl Backfill {
     /// `Invalid` where the call itself is wrong, with everything that is.
     pub fn new(parts: Parts, spec: BackfillSpec) -> Result<Self> {
         let mut wrong = spec.validate();
-        for (data_type, timeframe) in spec.data_types.iter().flat_map(|d| spec.timeframes.iter().map(move |t| (*d, *t))) {
+        for (data_type, timeframe) in
+            spec.data_types.iter().flat_map(|d| spec.timeframes.iter().map(move |t| (*d, *t)))
+        {
             wrong.extend(parts.adapter.capability(data_type, timeframe).err());
         }
         if wrong.is_empty() {
@@ -144,7 +161,8 @@ impl Backfill {
         let least_duration = Duration::from_secs_f64(plan.least_seconds);
         self.parts.reporter.report(&Event::Planned { chunks: plan.chunks, bars: plan.bars, least_duration });
         let outcome = pipeline::run(&self.parts, &self.spec, &tasks, &self.tally, &self.cancel).await;
-        let report = self.report(&tasks, &refused, outcome, self.parts.clock.monotonic().saturating_sub(started));
+        let report =
+            self.report(&tasks, &refused, outcome, self.parts.clock.monotonic().saturating_sub(started));
         self.parts.reporter.report(&Event::Finished { rows: report.records_written });
         Ok(report)
     }
@@ -167,7 +185,9 @@ impl Backfill {
     }
 
     fn plan_of(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], tally: &Tally) -> Plan {
-        let bars = |task: &Task| task.missing.iter().map(|r| task.series.timeframe.count(r.start(), r.end())).sum::<u64>();
+        let bars = |task: &Task| {
+            task.missing.iter().map(|r| task.series.timeframe.count(r.start(), r.end())).sum::<u64>()
+        };
         let chunks_of = |task: &Task| count(&self.parts, task, &task.missing);
         let chunks = tasks.iter().map(chunks_of).sum();
         let weight = tasks.iter().map(|task| chunks_of(task) * u64::from(task.capability.weight)).sum();
@@ -189,14 +209,26 @@ impl Backfill {
         self.report(&[], &[], outcome, Duration::ZERO)
     }
 
-    fn report(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], outcome: Outcome, took: Duration) -> Report {
+    fn report(
+        &self,
+        tasks: &[Task],
+        refused: &[(Option<Series>, Error)],
+        outcome: Outcome,
+        took: Duration,
+    ) -> Report {
         let tally = self.tally.snapshot();
         let mut errors: Vec<Failure> =
             refused.iter().map(|(series, error)| Failure::new(series.as_ref(), error)).collect();
-        errors.extend(outcome.failures.iter().map(|(task, error)| Failure::new(Some(&tasks[*task].series), error)));
+        errors.extend(
+            outcome.failures.iter().map(|(task, error)| Failure::new(Some(&tasks[*task].series), error)),
+        );
         let untouched = tally.chunks_done == 0 && tally.chunks_skipped == 0;
         let status = match () {
-            () if outcome.cancelled || self.cancel.is_cancelled() && tally.chunks_done < tally.chunks_planned => Status::Cancelled,
+            () if outcome.cancelled
+                || self.cancel.is_cancelled() && tally.chunks_done < tally.chunks_planned =>
+            {
+                Status::Cancelled
+            }
             () if outcome.parked.is_some() => Status::Parked,
             () if errors.is_empty() => Status::Success,
             () if untouched => Status::Failed,

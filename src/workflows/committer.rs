@@ -45,7 +45,8 @@ async fn drive(store: Arc<dyn CheckpointStore>, mut queue: mpsc::Receiver<Entry>
         let mut groups: HashMap<Arc<str>, (Checkpoint, Vec<oneshot::Sender<Result<()>>>)> = HashMap::new();
         let mut next = Some(first);
         while let Some(entry) = next {
-            let (delta, waiting) = groups.entry(entry.key).or_insert_with(|| (entry.delta.clone(), Vec::new()));
+            let (delta, waiting) =
+                groups.entry(entry.key).or_insert_with(|| (entry.delta.clone(), Vec::new()));
             delta.merge(&entry.delta);
             waiting.push(entry.done);
             next = queue.try_recv().ok();

@@ -53,7 +53,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Runs every missing chunk of `tasks`; returns when all are done, failed, parked or cancelled
 /// and everything written is committed.
 pub(super) async fn run(
-    parts: &Parts, spec: &BackfillSpec, tasks: &[Task], tally: &Tally, cancel: &Cancel,
+    parts: &Parts,
+    spec: &BackfillSpec,
+    tasks: &[Task],
+    tally: &Tally,
+    cancel: &Cancel,
 ) -> Outcome {
     let (committer, commits) = Committer::new(Arc::clone(&parts.store), spec.concurrency);
     let planner = Mutex::new(Planner::new(tasks));
@@ -121,7 +125,11 @@ impl Pipeline<'_> {
             attempt += 1;
             let seed = chunk.range.start().unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let Some(delay) = self.spec.retry.delay(&error, attempt, seed) else {
-                return Err(if attempt > 1 { error.context(format!("after {attempt} attempts")) } else { error });
+                return Err(if attempt > 1 {
+                    error.context(format!("after {attempt} attempts"))
+                } else {
+                    error
+                });
             };
             self.cancel.guard(async { Ok(self.parts.clock.sleep(delay).await) }).await?;
         }
@@ -165,7 +173,10 @@ impl Pipeline<'_> {
         let last = checked.batch.ts().last().copied();
         let settled = last.and_then(|last| TimeRange::non_empty(chunk.range.start(), timeframe.next(last)));
         let Some(settled) = settled else {
-            return Err(Error::data(format!("the source cut its answer short before the first row of {}", chunk.range)));
+            return Err(Error::data(format!(
+                "the source cut its answer short before the first row of {}",
+                chunk.range
+            )));
         };
         if let Some(rest) = TimeRange::non_empty(settled.end(), chunk.range.end()) {
             self.tally.plan(1, 0);

@@ -60,7 +60,9 @@ impl Task {
     /// Bars that no request can bring back.
     pub(super) fn bars_beyond_retention(&self) -> u64 {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = self.wanted.and_then(|wanted| TimeRange::non_empty(wanted.start(), wanted.end().min(self.cutoff)));
+        let gone = self
+            .wanted
+            .and_then(|wanted| TimeRange::non_empty(wanted.start(), wanted.end().min(self.cutoff)));
         let holes = gone.map(|gone| known.missing(gone)).unwrap_or_default();
         holes.iter().map(|hole| self.series.timeframe.count(hole.start(), hole.end())).sum()
     }
@@ -75,7 +77,10 @@ impl Task {
 /// Resolves, loads and plans every series; what fails is in the second list, with its symbol's series
 /// where that is known. Look-ups at the source happen only where `look_up` allows.
 pub(super) async fn prepare(
-    parts: &Parts, spec: &BackfillSpec, tally: &Tally, cancel: &Cancel,
+    parts: &Parts,
+    spec: &BackfillSpec,
+    tally: &Tally,
+    cancel: &Cancel,
 ) -> Result<(Vec<Task>, Vec<(Option<Series>, Error)>)> {
     let mut failures = Vec::new();
     let mut wanted = Vec::new();
@@ -111,8 +116,13 @@ impl Task {
     fn covered(&self) -> Vec<TimeRange> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Joined over states: a chunk with holes is one chunk.
-        let whole: Coverage = self.wanted.map(|wanted| known.covered(wanted)).unwrap_or_default().into_iter()
-            .map(|(range, _)| (range, crate::coverage::State::Data)).collect();
+        let whole: Coverage = self
+            .wanted
+            .map(|wanted| known.covered(wanted))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(range, _)| (range, crate::coverage::State::Data))
+            .collect();
         whole.ranges(crate::coverage::State::Data)
     }
 }
@@ -126,13 +136,21 @@ pub(super) fn count(parts: &Parts, task: &Task, ranges: &[TimeRange]) -> u64 {
 /// What `name` is called at the source. A look-up is pinned beside the checkpoints, so that a resumed run
 /// asks nothing and cannot drift to another market.
 async fn resolve(
-    parts: &Parts, spec: &BackfillSpec, tally: &Tally, cancel: &Cancel, name: &str,
+    parts: &Parts,
+    spec: &BackfillSpec,
+    tally: &Tally,
+    cancel: &Cancel,
+    name: &str,
 ) -> Result<String> {
     if parts.adapter.is_exact(name) {
         return Ok(name.to_owned());
     }
     let pin = format!("{}/market/{}", encode_segment(parts.adapter.source()), encode_segment(name));
-    let pinned = parts.store.load(&pin).await?.filter(|pin| pin.fingerprint.as_deref() == Some(&*parts.adapter.lookup()));
+    let pinned = parts
+        .store
+        .load(&pin)
+        .await?
+        .filter(|pin| pin.fingerprint.as_deref() == Some(&*parts.adapter.lookup()));
     if let Some(symbol) = pinned.and_then(|pin| pin.cursor) {
         return Ok(symbol);
     }
@@ -141,14 +159,21 @@ async fn resolve(
         tally.throttle(waited);
         tally.request();
         let symbol = parts.adapter.resolve(name).await;
-        if let Err(error) = &symbol && error.kind() == Kind::RateLimited {
+        if let Err(error) = &symbol
+            && error.kind() == Kind::RateLimited
+        {
             parts.limiter.report(Feedback::Throttled { until: error.until() });
         }
         symbol
     };
     let symbol = cancel.guard(asking).await?;
     let generation = parts.store.load(&pin).await?.map_or(0, |old| old.generation + 1);
-    let pinned = Checkpoint { generation, cursor: Some(symbol.clone()), fingerprint: Some(parts.adapter.lookup()), ..Checkpoint::default() };
+    let pinned = Checkpoint {
+        generation,
+        cursor: Some(symbol.clone()),
+        fingerprint: Some(parts.adapter.lookup()),
+        ..Checkpoint::default()
+    };
     parts.store.commit(&pin, &pinned).await?;
     Ok(symbol)
 }
@@ -156,9 +181,15 @@ async fn resolve(
 fn series_of(parts: &Parts, spec: &BackfillSpec, symbol: &str) -> Vec<Series> {
     let source = parts.adapter.source();
     let one = |data_type: DataType, timeframe: Timeframe| Series {
-        source: source.to_owned(), data_type, symbol: symbol.to_owned(), timeframe,
+        source: source.to_owned(),
+        data_type,
+        symbol: symbol.to_owned(),
+        timeframe,
     };
-    spec.data_types.iter().flat_map(|data_type| spec.timeframes.iter().map(move |timeframe| one(*data_type, *timeframe))).collect()
+    spec.data_types
+        .iter()
+        .flat_map(|data_type| spec.timeframes.iter().map(move |timeframe| one(*data_type, *timeframe)))
+        .collect()
 }
 
 /// Loads one series' checkpoint and finds what is missing.
@@ -167,7 +198,9 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
     let key: Arc<str> = series.to_string().into();
     let fingerprint = parts.adapter.fingerprint();
     let mut checkpoint = parts.store.load(&key).await?.unwrap_or_default();
-    if checkpoint.fingerprint.as_ref().is_some_and(|held| *held != fingerprint) && spec.resume != Resume::Never {
+    if checkpoint.fingerprint.as_ref().is_some_and(|held| *held != fingerprint)
+        && spec.resume != Resume::Never
+    {
         return Err(changed(&key, &checkpoint, &fingerprint));
     }
     if spec.resume == Resume::Never {
@@ -178,11 +211,19 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
     let (wanted, cutoff) = wanted(spec, series.timeframe, capability, now);
     let alive = wanted.and_then(|wanted| TimeRange::non_empty(wanted.start().max(cutoff), wanted.end()));
     let missing = alive.map(|alive| checkpoint.coverage.missing(alive)).unwrap_or_default();
-    if let (Some(wanted), None) = (wanted, alive) && !checkpoint.coverage.missing(wanted).is_empty() {
+    if let (Some(wanted), None) = (wanted, alive)
+        && !checkpoint.coverage.missing(wanted).is_empty()
+    {
         return Err(too_old(&key, wanted, cutoff));
     }
     Ok(Task {
-        series, key, capability, wanted, cutoff, missing, fingerprint,
+        series,
+        key,
+        capability,
+        wanted,
+        cutoff,
+        missing,
+        fingerprint,
         generation: checkpoint.generation,
         known: Mutex::new(checkpoint.coverage),
         rows: AtomicU64::default(),
@@ -191,7 +232,12 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
 }
 
 /// The closed bars of the asked range, and the open time of the oldest bar that the source still has.
-fn wanted(spec: &BackfillSpec, timeframe: Timeframe, capability: Capability, now: Millis) -> (Option<TimeRange>, Millis) {
+fn wanted(
+    spec: &BackfillSpec,
+    timeframe: Timeframe,
+    capability: Capability,
+    now: Millis,
+) -> (Option<TimeRange>, Millis) {
     let closed = timeframe.floor(now - spec.lag.as_millis() as Millis);
     let end = timeframe.ceil(spec.range.end()).min(closed);
     let kept = |bars: u32| timeframe.ceil(now - Millis::from(bars) * timeframe.shortest());
@@ -206,6 +252,9 @@ fn changed(key: &str, held: &Checkpoint, now: &str) -> Error {
 }
 
 fn too_old(key: &str, wanted: TimeRange, cutoff: Millis) -> Error {
-    Error::invalid(format!("{key}: all of {wanted} is beyond retention; the source keeps bars from {} on", iso(cutoff)))
-        .with_hint("ask for a later range, or pass retention=None (--no-retention) for a server that keeps more")
+    Error::invalid(format!(
+        "{key}: all of {wanted} is beyond retention; the source keeps bars from {} on",
+        iso(cutoff)
+    ))
+    .with_hint("ask for a later range, or pass retention=None (--no-retention) for a server that keeps more")
 }

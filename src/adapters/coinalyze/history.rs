@@ -65,8 +65,13 @@ const OHLCV: [Field; 9] = [
     optional("tx", Number::Integer),
     optional("btx", Number::Integer),
 ];
-const OHLC: [Field; 5] =
-    [TIME, optional("o", Number::Float), optional("h", Number::Float), optional("l", Number::Float), float("c")];
+const OHLC: [Field; 5] = [
+    TIME,
+    optional("o", Number::Float),
+    optional("h", Number::Float),
+    optional("l", Number::Float),
+    float("c"),
+];
 const LIQUIDATIONS: [Field; 3] = [TIME, float("l"), float("s")];
 const RATIO: [Field; 4] = [TIME, float("r"), optional("l", Number::Float), optional("s", Number::Float)];
 
@@ -90,8 +95,12 @@ pub(super) fn batch(data_type: DataType, columns: Vec<Column>) -> Result<Batch> 
     let ts: Option<Vec<i64>> = seconds.into_iter().map(|at| at.checked_mul(1000)).collect();
     let array = |column: Column| -> ArrayRef {
         match column {
-            Column::Floats(values, validity) => Arc::new(Float64Array::new(values.into(), validity.map(NullBuffer::from))),
-            Column::Integers(values, validity) => Arc::new(Int64Array::new(values.into(), validity.map(NullBuffer::from))),
+            Column::Floats(values, validity) => {
+                Arc::new(Float64Array::new(values.into(), validity.map(NullBuffer::from)))
+            }
+            Column::Integers(values, validity) => {
+                Arc::new(Int64Array::new(values.into(), validity.map(NullBuffer::from)))
+            }
         }
     };
     Batch::new(data_type, ts.ok_or_else(overflow)?, columns.map(array).collect())

@@ -54,9 +54,13 @@ impl MarketChoice {
     }
 
     fn unknown(&self, markets: &[Market], name: &str, wanted: &str) -> Error {
-        let error = Error::invalid(format!("Coinalyze has no futures market for {name:?} ({})", self.describe()));
-        let mut close: Vec<&str> =
-            markets.iter().map(|market| &*market.base_asset).filter(|base| distance(base, wanted) <= 1).collect();
+        let error =
+            Error::invalid(format!("Coinalyze has no futures market for {name:?} ({})", self.describe()));
+        let mut close: Vec<&str> = markets
+            .iter()
+            .map(|market| &*market.base_asset)
+            .filter(|base| distance(base, wanted) <= 1)
+            .collect();
         close.sort_unstable();
         close.dedup();
         match close[..] {
@@ -68,16 +72,27 @@ impl MarketChoice {
 
 impl Market {
     fn answers_to(&self, wanted: &str) -> bool {
-        let pair = wanted.split_once('/').is_some_and(|(base, quote)| self.base_asset == base && self.quote_asset == quote);
+        let pair = wanted
+            .split_once('/')
+            .is_some_and(|(base, quote)| self.base_asset == base && self.quote_asset == quote);
         pair || self.base_asset == wanted || self.symbol_on_exchange == wanted
     }
 
     /// Smaller is better; ends in the symbol, so that the choice does not depend on the order of the list.
     fn rank(&self) -> impl Ord + use<> {
-        let place = |known: &[&str], name: &str| known.iter().position(|known| *known == name).unwrap_or(known.len());
+        let place =
+            |known: &[&str], name: &str| known.iter().position(|known| *known == name).unwrap_or(known.len());
         let stable = self.margined.as_deref() == Some("STABLE");
         let (exchange, quote) = (place(&EXCHANGES, &self.exchange), place(&QUOTES, &self.quote_asset));
-        (!self.is_perpetual, !self.has_ohlcv_data, !stable, quote, exchange, self.exchange.clone(), self.symbol.clone())
+        (
+            !self.is_perpetual,
+            !self.has_ohlcv_data,
+            !stable,
+            quote,
+            exchange,
+            self.exchange.clone(),
+            self.symbol.clone(),
+        )
     }
 }
 

@@ -67,15 +67,21 @@ impl CoinalyzeAdapter {
         if !key.expose().chars().all(|c| c.is_ascii_graphic()) {
             return Err(Error::invalid("the Coinalyze API key holds characters that no key has"));
         }
-        let http = Http::new(settings.base_url.as_deref().unwrap_or(BASE_URL), ("api_key", key), Arc::clone(&clock))?;
-        let (market, retention, convert_to_usd) = (settings.market, settings.retention, settings.convert_to_usd);
+        let http = Http::new(
+            settings.base_url.as_deref().unwrap_or(BASE_URL),
+            ("api_key", key),
+            Arc::clone(&clock),
+        )?;
+        let (market, retention, convert_to_usd) =
+            (settings.market, settings.retention, settings.convert_to_usd);
         Ok(Self { http, market, retention, convert_to_usd, markets: OnceCell::new(), clock })
     }
 
     async fn markets(&self) -> Result<&Vec<Market>> {
         let load = || async {
             let body = self.http.get("future-markets", &[]).await?;
-            serde_json::from_slice(&body).map_err(|error| Error::data(format!("the list of markets is unreadable: {error}")))
+            serde_json::from_slice(&body)
+                .map_err(|error| Error::data(format!("the list of markets is unreadable: {error}")))
         };
         self.markets.get_or_try_init(load).await
     }
@@ -90,7 +96,8 @@ impl CoinalyzeAdapter {
             ("from", (range.start() / 1000).to_string()),
             ("to", (last / 1000).to_string()),
         ];
-        if self.convert_to_usd && matches!(series.data_type, DataType::OpenInterest | DataType::Liquidations) {
+        if self.convert_to_usd && matches!(series.data_type, DataType::OpenInterest | DataType::Liquidations)
+        {
             query.push(("convert_to_usd", "true".to_owned()));
         }
         Ok(query)
@@ -129,10 +136,15 @@ impl DataAdapter for CoinalyzeAdapter {
                 .with_hint("it may have been renamed or delisted; a bare name such as BTC is looked up"));
         };
         if history.symbol != series.symbol || !found.is_empty() {
-            return Err(Error::data(format!("asked for {:?}, Coinalyze answered {:?}", series.symbol, history.symbol)));
+            return Err(Error::data(format!(
+                "asked for {:?}, Coinalyze answered {:?}",
+                series.symbol, history.symbol
+            )));
         }
-        let parameters = query.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-        let lineage = [("endpoint", path.to_owned()), ("request", parameters), ("fetched_at", iso(self.clock.now()))];
+        let parameters =
+            query.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+        let lineage =
+            [("endpoint", path.to_owned()), ("request", parameters), ("fetched_at", iso(self.clock.now()))];
         Ok(Fetched {
             batch: batch(series.data_type, history.columns)?,
             bytes: body.len() as u64,

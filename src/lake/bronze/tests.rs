@@ -13,7 +13,8 @@ const DAY: i64 = 86_400_000;
 
 fn writer(at: &Path) -> BronzeWriter {
     let url = at.to_str().unwrap();
-    BronzeWriter::open(url, S3Settings::default(), Encoding::default(), Arc::new(ManualClock::new(0))).unwrap()
+    BronzeWriter::open(url, S3Settings::default(), Encoding::default(), Arc::new(ManualClock::new(0)))
+        .unwrap()
 }
 
 fn rows(data_type: DataType, count: usize) -> Fetched {
@@ -73,7 +74,11 @@ async fn a_chunk_written_twice_is_one_object_and_odd_names_stay_inside() {
     }
     let files = files(&writer).await;
     assert_eq!(files.len(), 3);
-    assert!(files.iter().all(|file| file.starts_with("source=test/dataset=ohlcv/symbol=") && file.split('/').all(|part| !part.starts_with('.'))), "{files:?}");
+    assert!(
+        files.iter().all(|file| file.starts_with("source=test/dataset=ohlcv/symbol=")
+            && file.split('/').all(|part| !part.starts_with('.'))),
+        "{files:?}"
+    );
 }
 
 #[tokio::test]
@@ -98,7 +103,9 @@ async fn a_lake_that_cannot_be_written_is_refused_in_one_line() {
     let error = writer(&file.join("lake")).prepare().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
     assert!(error.to_string().contains("/file") && !error.to_string().contains('\n'), "{error}");
-    let open = |url| BronzeWriter::open(url, S3Settings::default(), Encoding::default(), Arc::new(ManualClock::new(0)));
+    let open = |url| {
+        BronzeWriter::open(url, S3Settings::default(), Encoding::default(), Arc::new(ManualClock::new(0)))
+    };
     for url in ["lake", "http://x/y", "s3://", "file:relative"] {
         assert_eq!(open(url).err().map(|error| error.kind()), Some(Kind::Invalid), "{url}");
     }
@@ -109,7 +116,8 @@ async fn unfinished_files_of_a_killed_writer_are_not_part_of_the_lake() {
     let lake = tempfile::tempdir().unwrap();
     let writer = writer(lake.path());
     writer.prepare().await.unwrap();
-    let receipt = writer.write(&series("BTC", DataType::Ohlcv), day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
+    let receipt =
+        writer.write(&series("BTC", DataType::Ohlcv), day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
     let path = receipt.uri.strip_prefix("file://").unwrap();
     std::fs::write(Path::new(path).with_file_name(".x.parquet.1-1.qf-tmp"), "half").unwrap();
     assert_eq!(files(&writer).await.len(), 1);

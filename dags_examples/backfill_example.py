@@ -1,0 +1,17 @@
+"""A backfill DAG in one statement: one mapped task per series, chunks inside, resumable.
+
+`make demo` runs it against the offline exchange. Against the real API, set COINALYZE_API_KEY and trigger it.
+"""
+
+from quant_framework.orchestration.dag_builders import BackfillDagBuilder
+
+dag = BackfillDagBuilder(
+    dag_id="backfill_example",
+    description="Hourly and daily bars of BTC and ETH from Coinalyze",
+    symbols=["BTC", "ETH"],
+    timeframes=["1h", "1d"],
+    data_types=["ohlcv", "open_interest"],
+    source="coinalyze",
+    start="2026-10-01T00:00:00Z",
+    end="2026-10-29T00:00:00Z",
+).build()

@@ -1,0 +1,1 @@
+"""What knows Airflow beside operators and DAG builders."""

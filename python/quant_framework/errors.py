@@ -1,0 +1,74 @@
+"""One exception per error kind, under one base; each also derives from the builtin that fits.
+
+They are raised from Rust, survive pickling, and show as one line. ``hint`` says what to do next.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+
+class QuantFrameworkError(Exception):
+    """Base of every exception of this package."""
+
+    kind = "internal"
+
+    def __init__(self, message: str, hint: str | None = None, until_ms: int | None = None) -> None:
+        super().__init__(message, hint, until_ms)
+        self.message = message
+        self.hint = hint
+        self.until_ms = until_ms
+
+    def __str__(self) -> str:
+        return f"{self.message} (hint: {self.hint})" if self.hint else self.message
+
+
+class UnavailableError(QuantFrameworkError, ConnectionError):
+    """A server or a disk did not answer as it should; the same call may work later."""
+
+    kind = "unavailable"
+    # OSError would turn its arguments into an errno and a file name.
+    __str__ = QuantFrameworkError.__str__
+
+
+class RateLimitedError(QuantFrameworkError):
+    """The source's quota is used up; call again at ``until``."""
+
+    kind = "rate_limited"
+
+    @property
+    def until(self) -> datetime | None:
+        """When to call again, aware, UTC."""
+        if self.until_ms is None:
+            return None
+        return datetime.fromtimestamp(self.until_ms / 1000, timezone.utc)
+
+
+class ConflictError(QuantFrameworkError, RuntimeError):
+    """Somebody else changed what this call wanted to change."""
+
+    kind = "conflict"
+
+
+class InvalidError(QuantFrameworkError, ValueError):
+    """The call itself is wrong (arguments, credentials, configuration); do not retry."""
+
+    kind = "invalid"
+
+
+class DataError(QuantFrameworkError, ValueError):
+    """What was fetched or stored is wrong; a human should look."""
+
+    kind = "data"
+
+
+class RunCancelledError(QuantFrameworkError):
+    """The caller asked to stop; what was done is kept."""
+
+    kind = "cancelled"
+
+
+class InternalError(QuantFrameworkError, RuntimeError):
+    """A bug in this package."""
+
+    kind = "internal"

@@ -1,0 +1,1 @@
+"""The orchestration layer: workflows run anywhere; operators and DAG builders need Airflow."""

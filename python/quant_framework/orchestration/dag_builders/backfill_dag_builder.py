@@ -1,0 +1,65 @@
+"""Backfill DAGs: one mapped task per series, chunks inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quant_framework.airflow.compat import DAG, Param
+from quant_framework.orchestration.dag_builders.base import BaseDagBuilder
+from quant_framework.orchestration.operators import BackfillOperator
+
+
+class BackfillDagBuilder(BaseDagBuilder):
+    """A DAG that fetches what is missing of every series.
+
+    Args:
+        start: first bar, ISO 8601 text with time zone; may be given when the DAG is triggered.
+        end: end (exclusive); by default now.
+        lake: URL of the bronze lake; by default see ``BackfillOperator``.
+        checkpoint: URL of the checkpoints; by default see ``BackfillOperator``.
+        operator: the operator class to map, for authors who subclass ``BackfillOperator``.
+        operator_options: more arguments of the operator, such as ``pool`` or ``execution_timeout``.
+
+    The limiter of this version knows one process, so series run one after the other unless
+    ``operator_options`` sets ``max_active_tis_per_dagrun``. Everything else is as for ``BaseDagBuilder``.
+
+    """
+
+    def __init__(
+        self,
+        dag_id: str,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        lake: str | None = None,
+        checkpoint: str | None = None,
+        operator: type[BackfillOperator] = BackfillOperator,
+        operator_options: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(dag_id, **options)
+        self.start, self.end, self.lake, self.checkpoint = start, end, lake, checkpoint
+        self.operator = operator
+        self.operator_options = {"max_active_tis_per_dagrun": 1} | (operator_options or {})
+        moment = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
+        params = {"start": Param(start, **moment), "end": Param(end, **moment)}
+        self.dag_options["params"] = params | self.dag_options.get("params", {})
+
+    def add_tasks(self, dag: DAG) -> None:
+        """One mapped task; its map index is a series."""
+        series = [
+            {"symbols": [symbol], "timeframes": [timeframe], "data_types": [data_type]}
+            for symbol in self.symbols
+            for data_type in self.data_types
+            for timeframe in self.timeframes
+        ]
+        self.operator.partial(
+            task_id="backfill",
+            source=self.source,
+            start="{{ params.start }}",
+            end="{{ params.end }}",
+            lake=self.lake,
+            checkpoint=self.checkpoint,
+            map_index_template="{{ task.symbols[0] }} {{ task.data_types[0] }} {{ task.timeframes[0] }}",
+            **self.operator_options,
+        ).expand_kwargs(series)

@@ -1,0 +1,6 @@
+"""Airflow operators. Subclass them by overriding one documented method."""
+
+from quant_framework.orchestration.operators.backfill_operators import BackfillOperator
+from quant_framework.orchestration.operators.base import BaseDataOperator
+
+__all__ = ["BackfillOperator", "BaseDataOperator"]

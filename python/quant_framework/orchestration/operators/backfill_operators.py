@@ -1,0 +1,108 @@
+"""The backfill as an Airflow task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from quant_framework import settings
+from quant_framework.ingestion.backfill import open_checkpoint_store
+from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.operators.base import BaseDataOperator
+from quant_framework.orchestration.ports import IDataAdapter, IDataWriter, IRateLimiter
+from quant_framework.orchestration.workflows import BackfillWorkflow
+
+
+class BackfillOperator(BaseDataOperator):
+    """Fetches what is missing of some series into the bronze lake, resumably.
+
+    Args:
+        symbols: the source's own names, or names that it can resolve (``BTC``).
+        timeframes: ``1m`` to ``1M``.
+        data_types: by default ``["ohlcv"]``.
+        start: first bar, aware datetime or ISO 8601 text (templated).
+        end: end (exclusive); by default now.
+        source: name of the source; ``adapter_options`` go to its adapter.
+        lake: URL; by default ``QUANT_FRAMEWORK_LAKE`` or a folder in Airflow's home.
+        checkpoint: URL; by default ``QUANT_FRAMEWORK_CHECKPOINT`` or a folder in Airflow's home.
+        concurrency: requests in flight.
+        max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.
+        resume: ``always`` or ``never``.
+
+    A subclass overrides ``adapter(context)``, ``writer(context)`` or ``rate_limiter(context)``.
+
+    """
+
+    template_fields: Sequence[str] = (
+        "symbols",
+        "timeframes",
+        "data_types",
+        "start",
+        "end",
+        "source",
+        "lake",
+        "checkpoint",
+    )
+    ui_color = "#e8f4ea"
+
+    def __init__(
+        self,
+        *,
+        symbols: Sequence[str],
+        timeframes: Sequence[str],
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        data_types: Sequence[str] = ("ohlcv",),
+        source: str = "coinalyze",
+        adapter_options: dict[str, Any] | None = None,
+        lake: str | None = None,
+        checkpoint: str | None = None,
+        concurrency: int = 8,
+        max_wait: float | None = 120.0,
+        resume: str = "always",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.symbols = symbols
+        self.timeframes = timeframes
+        self.data_types = data_types
+        self.start = start
+        self.end = end
+        self.source = source
+        self.adapter_options = adapter_options
+        self.lake = lake
+        self.checkpoint = checkpoint
+        self.concurrency = concurrency
+        self.max_wait = max_wait
+        self.resume = resume
+
+    def adapter(self, context: dict[str, Any]) -> IDataAdapter:
+        """The source; override to bring your own."""
+        return settings.open_adapter(self.source, **(self.adapter_options or {}))
+
+    def writer(self, context: dict[str, Any]) -> IDataWriter:
+        """The lake; override to bring your own."""
+        return BronzeWriter(self.lake or settings.lake_url())
+
+    def rate_limiter(self, context: dict[str, Any]) -> IRateLimiter:
+        """The source's quota; override to bring your own."""
+        return settings.open_limiter(self.source)
+
+    def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
+        """The run, from plain values."""
+        unset = (None, "", "None")
+        return BackfillWorkflow(
+            adapter=self.adapter(context),
+            writer=self.writer(context),
+            checkpoint_store=open_checkpoint_store(self.checkpoint or settings.checkpoint_url()),
+            rate_limiter=self.rate_limiter(context),
+            symbols=self.symbols,
+            timeframes=self.timeframes,
+            data_types=self.data_types,
+            start=None if self.start in unset else self.start,
+            end=datetime.now(timezone.utc) if self.end in unset else self.end,
+            concurrency=self.concurrency,
+            max_wait=self.max_wait,
+            resume=self.resume,
+        )

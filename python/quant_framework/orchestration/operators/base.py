@@ -1,0 +1,119 @@
+"""What every operator shares: errors, parking, kill and timeout, in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Any
+
+from quant_framework.airflow.compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    BaseOperator,
+)
+from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
+
+DEFERRED = (signal.SIGTERM, signal.SIGALRM)
+"""Kill and execution_timeout."""
+
+
+class BaseDataOperator(BaseOperator):
+    """Runs a workflow inside a task.
+
+    A subclass overrides ``build_workflow(context)``. The run obeys ``execution_timeout`` and kills: it finishes
+    its writes, commits, and then fails in a way that Airflow retries; the retry resumes. A wait for quota
+    beyond the workflow's ``max_wait`` parks the task and frees its slot.
+    """
+
+    # Airflow 2 honours the date of a reschedule only where this is true.
+    reschedule = True
+
+    _workflow: BaseWorkflow | None = None
+    _killed = False
+
+    def build_workflow(self, context: dict[str, Any]) -> BaseWorkflow:
+        """The workflow to run; called in ``execute``, so connections and environment may be read here."""
+        raise NotImplementedError(f"{type(self).__name__} does not override build_workflow")
+
+    def execute(self, context: dict[str, Any]) -> dict[str, Any]:
+        """Run the workflow and return a small summary."""
+        try:
+            self._workflow = self.build_workflow(context)
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from error
+        if self._killed:
+            raise AirflowException("terminated before it started")
+        workflow_context = AirflowWorkflowContext(ti=context["ti"], params=context.get("params"))
+        with self._deferred_signals() as raised:
+            result = asyncio.run(self._workflow.execute(workflow_context))
+        if raised:
+            raise raised[0]
+        return self.conclude(result)
+
+    def conclude(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The summary of a result, or the exception that says what Airflow should do."""
+        status, errors = result["status"], result.get("errors", [])
+        if self._killed or status == "cancelled":
+            done = result.get("chunks_done", 0)
+            raise AirflowException(f"terminated after {done} chunks; a retry resumes from the checkpoint")
+        if status == "parked":
+            raise AirflowRescheduleException(datetime.fromisoformat(result["until"].replace("Z", "+00:00")))
+        if status != "success":
+            lines = "; ".join(error["message"] for error in errors[:5])
+            hopeless = bool(errors) and all(error["kind"] == "invalid" for error in errors)
+            raise (AirflowFailException if hopeless else AirflowException)(f"{status}: {lines}")
+        return self.summarize(result)
+
+    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
+        """What goes to XCom: a few hundred bytes, never rows."""
+        summary = {key: value for key, value in result.items() if key not in ("errors", "series")}
+        summary["series"] = [
+            {key: series[key] for key in ("series", "start", "end", "rows", "coverage")}
+            | {"gaps": len(series["gaps"]), "missing_bars": sum(gap["bars"] for gap in series["gaps"])}
+            for series in result.get("series", [])[:50]
+        ]
+        return summary
+
+    def on_kill(self) -> None:
+        """Ask the run to finish its writes and stop. Runs inside a signal handler."""
+        self._killed = True
+        cancel = getattr(self._workflow, "cancel", None)
+        if cancel is not None:
+            cancel()
+
+    @contextmanager
+    def _deferred_signals(self) -> Iterator[list[BaseException]]:
+        """Airflow's own handlers run at once; what they raise is kept until the run has drained.
+
+        Raised inside an event loop, it could land in any callback and be lost.
+        """
+        raised: list[BaseException] = []
+        if threading.current_thread() is not threading.main_thread():
+            yield raised
+            return
+        handlers = {number: signal.getsignal(number) for number in DEFERRED}
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            try:
+                handlers[signal.Signals(number)](number, frame)
+            except BaseException as error:
+                raised.append(error)
+            finally:
+                if number == signal.SIGALRM:
+                    getattr(self._workflow, "cancel", lambda: None)()
+
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, handle)
+        try:
+            yield raised
+        finally:
+            for number, handler in handlers.items():
+                if callable(handler):
+                    signal.signal(number, handler)

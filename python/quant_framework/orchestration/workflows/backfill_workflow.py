@@ -1,0 +1,166 @@
+"""The main job: fetch what is missing of many series over a range, resumably."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from quant_framework._core import AdaptiveChunkStrategy, Backfill
+from quant_framework.errors import QuantFrameworkError
+from quant_framework.ingestion.rate_limit import CoinalyzeRateLimiter
+from quant_framework.orchestration.ports import (
+    ICheckpointStore,
+    IChunkStrategy,
+    IDataAdapter,
+    IDataWriter,
+    IProgressReporter,
+    IRateLimiter,
+    IWorkflowContext,
+)
+from quant_framework.orchestration.workflows.base import BaseWorkflow
+
+log = logging.getLogger("quant_framework.workflows.backfill")
+
+PARAMETERS = ("symbols", "timeframes", "data_types", "start", "end")
+
+
+class BackfillWorkflow(BaseWorkflow):
+    """Plan what is wanted and not covered; per chunk: permit, fetch, check, write, commit, report.
+
+    Args:
+        adapter: the source; native, or any object with ``source`` and ``fetch(request)``.
+        writer: the lake; native, or any object with ``write(series, range, batch)``.
+        checkpoint_store: a store, or a ``CheckpointManager`` over one.
+        chunk_strategy: by default ``AdaptiveChunkStrategy()``.
+        rate_limiter: by default ``CoinalyzeRateLimiter()``.
+        symbols: the source's own names, or names it can resolve (``BTC``).
+        timeframes: ``1m`` to ``1M``.
+        data_types: by default ``["ohlcv"]``.
+        start: first bar to fetch, aware.
+        end: end (exclusive), aware; bars that have not closed are left for a later run.
+        concurrency: requests in flight.
+        resume: ``always`` fetches only what is missing, ``never`` forgets what is known first.
+        max_wait: a longer wait for quota, in seconds, ends the run with status ``parked`` and ``until``.
+        lag: a bar counts as closed so many seconds after its end.
+        progress: gets the run's counters every ``progress_interval`` seconds.
+
+    ``symbols, timeframes, data_types, start, end`` may be left out and come from the context instead
+    (``context.get_state(name)``; times there may be ISO 8601 texts).
+
+    """
+
+    def __init__(
+        self,
+        adapter: IDataAdapter,
+        writer: IDataWriter,
+        checkpoint_store: ICheckpointStore,
+        chunk_strategy: IChunkStrategy | None = None,
+        rate_limiter: IRateLimiter | None = None,
+        *,
+        symbols: Sequence[str] | None = None,
+        timeframes: Sequence[str] | None = None,
+        data_types: Sequence[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        concurrency: int = 8,
+        resume: str = "always",
+        max_wait: float | None = None,
+        lag: float = 5.0,
+        progress: IProgressReporter | None = None,
+        progress_interval: float = 30.0,
+    ) -> None:
+        self.adapter = adapter
+        self.writer = writer
+        self.checkpoint_store = checkpoint_store
+        self.chunk_strategy = chunk_strategy or AdaptiveChunkStrategy()
+        self.rate_limiter = rate_limiter or CoinalyzeRateLimiter()
+        self.parameters = dict(zip(PARAMETERS, (symbols, timeframes, data_types, start, end), strict=True))
+        self.options = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}
+        self.progress = progress
+        self.progress_interval = progress_interval
+        self._run: Backfill | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this."""
+        self._cancelled = True
+        if self._run is not None:
+            self._run.cancel()
+
+    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Any]]:
+        """Check every parameter before quota or time is spent."""
+        try:
+            self._run = self._prepare(context)
+        except QuantFrameworkError as error:
+            return False, [{"kind": error.kind, "message": str(error)}]
+        return True, []
+
+    async def plan(self, context: IWorkflowContext | None = None) -> dict[str, Any]:
+        """Chunks, requests, weight and least duration, before anything runs."""
+        return await self._prepare(context).plan()
+
+    def _prepare(self, context: IWorkflowContext | None) -> Backfill:
+        values = dict(self.parameters)
+        for name in PARAMETERS:
+            if values[name] is None and context is not None:
+                values[name] = context.get_state(name)
+        values["data_types"] = values["data_types"] or ["ohlcv"]
+        for name in ("symbols", "timeframes", "data_types"):
+            values[name] = [values[name]] if isinstance(values[name], str) else list(values[name] or [])
+        for name in ("start", "end"):
+            if isinstance(values[name], str):
+                values[name] = datetime.fromisoformat(values[name].replace("Z", "+00:00"))
+        run = Backfill(
+            adapter=self.adapter,
+            writer=self.writer,
+            checkpoint_store=getattr(self.checkpoint_store, "store", self.checkpoint_store),
+            chunk_strategy=self.chunk_strategy,
+            rate_limiter=self.rate_limiter,
+            **values,
+            **self.options,
+        )
+        if self._cancelled:
+            run.cancel()
+        return run
+
+    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
+        run = self._run or self._prepare(context)
+        running = asyncio.ensure_future(run.run())
+        watching = asyncio.ensure_future(self._watch(run))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # A timeout or Ctrl-C: finish the writes, commit, and only then go.
+            run.cancel()
+            await asyncio.wait([running])
+            raise
+        except QuantFrameworkError as error:
+            return {"status": "failed", "errors": [{"kind": error.kind, "message": str(error)}]} | run.progress()
+        finally:
+            watching.cancel()
+
+    async def _watch(self, run: Backfill) -> None:
+        while True:
+            await asyncio.sleep(self.progress_interval)
+            progress = run.progress()
+            if self.progress is not None:
+                self.progress.report(progress)
+            else:
+                log.info(
+                    "%(chunks_done)d of %(chunks_planned)d chunks, %(records_written)d rows, "
+                    "throttled %(throttled_seconds).0f s",
+                    progress,
+                )
+
+    async def _report_results(self, result: dict[str, Any], context: IWorkflowContext) -> None:
+        log.info(
+            "backfill %s: %s rows in %s chunks",
+            result["status"],
+            result.get("records_written", 0),
+            result.get("chunks_done", 0),
+        )
+        for error in result.get("errors", []):
+            log.error("%s: %s", error.get("series") or "backfill", error["message"])

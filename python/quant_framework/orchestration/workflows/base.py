@@ -1,0 +1,57 @@
+"""The template of every workflow, and the context that wraps Airflow's."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from quant_framework.orchestration.ports import IWorkflowContext
+
+log = logging.getLogger("quant_framework.workflows")
+
+
+class BaseWorkflow:
+    """Validate, execute, report. Subclasses override ``_execute_impl`` and what else they need."""
+
+    async def execute(self, context: IWorkflowContext) -> dict[str, Any]:
+        """Run the workflow; a dict with ``status`` and, where it failed, ``errors``."""
+        valid, errors = await self.validate(context)
+        if not valid:
+            return {"status": "failed", "errors": errors}
+        result = await self._execute_impl(context)
+        await self._report_results(result, context)
+        return result
+
+    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Any]]:
+        """Whether the workflow can run, and everything that speaks against it."""
+        return True, []
+
+    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
+        raise NotImplementedError(f"{type(self).__name__} does not override _execute_impl")
+
+    async def _report_results(self, result: dict[str, Any], context: IWorkflowContext) -> None:
+        log.info("%s: %s", type(self).__name__, result.get("status"))
+
+
+class AirflowWorkflowContext:
+    """State of a workflow in Airflow's XComs; parameters from the DAG run's ``params``.
+
+    Args:
+        ti: the task instance, as in ``AirflowWorkflowContext(ti=context["ti"])``.
+        params: the run's params, if the workflow shall read its parameters from them.
+
+    """
+
+    def __init__(self, ti: Any, params: dict[str, Any] | None = None) -> None:
+        self.ti = ti
+        self.params = dict(params or {})
+
+    def get_state(self, key: str, task_id: str | None = None) -> Any:
+        """A param, else the XCom ``key`` of this task or of ``task_id``."""
+        if task_id is None and key in self.params:
+            return self.params[key]
+        return self.ti.xcom_pull(key=key, task_ids=task_id or self.ti.task_id)
+
+    def set_state(self, key: str, value: Any) -> None:
+        """Push ``value`` (JSON) as the XCom ``key``."""
+        self.ti.xcom_push(key=key, value=value)

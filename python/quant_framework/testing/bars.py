@@ -1,0 +1,107 @@
+"""What the offline exchange has: deterministic synthetic bars, or recorded candles."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import lru_cache
+from pathlib import Path
+from zlib import crc32
+
+STEPS = {
+    "1min": 60,
+    "5min": 300,
+    "15min": 900,
+    "30min": 1800,
+    "1hour": 3600,
+    "2hour": 7200,
+    "4hour": 14400,
+    "6hour": 21600,
+    "12hour": 43200,
+    "daily": 86400,
+}
+"""Seconds of each interval that the protocol knows."""
+
+TIMEFRAMES = {"1m": "1min", "5m": "5min", "15m": "15min", "1h": "1hour", "4h": "4hour", "1d": "daily"}
+
+
+class Number(float):
+    """A number that is sent as it was recorded, digit by digit."""
+
+    def __new__(cls, text: str) -> Number:
+        """Keep ``text`` beside its value."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _noise(seed: int, at: int) -> int:
+    value = (seed * 0x9E3779B1 + at * 0x85EBCA77) & 0xFFFFFFFF
+    value ^= value >> 15
+    value = (value * 0x2C1B3C6D) & 0xFFFFFFFF
+    return value ^ (value >> 12)
+
+
+def synthetic(kind: str, symbol: str, interval: str, at: int) -> dict | None:
+    """The item of ``kind`` (such as ``ohlcv-history``) that opens at ``at`` seconds; ``None`` for none."""
+    seed = crc32(f"{kind}/{symbol}/{interval}".encode())
+    step = STEPS[interval]
+    now, then = _noise(seed, at // step), _noise(seed, at // step + 1)
+    if kind == "liquidation-history":
+        # Sparse: most buckets saw no liquidation.
+        return {"t": at, "l": now % 5000 / 8, "s": then % 5000 / 8} if now % 7 == 0 else None
+    if kind == "long-short-ratio-history":
+        long = 40 + now % 2000 / 100
+        return {"t": at, "r": round(long / (100 - long), 4), "l": long, "s": round(100 - long, 2)}
+    scale = 1e-6 if "funding" in kind else 1.0
+    low, high = 10_000 + now % 900, 10_000 + then % 900
+    base = {"t": at, "o": low * scale, "h": max(low, high) * scale, "l": min(low, high) * scale, "c": high * scale}
+    if kind != "ohlcv-history":
+        return {key: value if key == "t" else round(value, 8) for key, value in base.items()}
+    base = {"t": at, "o": low + 0.5, "h": max(low, high) + 2.25, "l": min(low, high) - 1.75, "c": high + 0.5}
+    trades = 1 + now % 400
+    return base | {"v": trades * 1.125, "bv": trades * 0.5, "tx": trades, "btx": trades // 2}
+
+
+class Recorded:
+    """Candles of a folder: ``<symbol>_<timeframe>.csv`` or ``.parquet`` with ``ts_ms, open, ..., volume``."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.series: dict[tuple[str, str], dict[int, dict]] = {}
+        for path in sorted(Path(folder).iterdir()):
+            name, _, timeframe = path.stem.rpartition("_")
+            if path.suffix in (".csv", ".parquet") and timeframe in TIMEFRAMES:
+                self.series[f"{name}.R", TIMEFRAMES[timeframe]] = self._read(path)
+        if not self.series:
+            raise ValueError(f"no recorded candles such as BTC_1m.csv in {folder}")
+
+    @staticmethod
+    def _read(path: Path) -> dict[int, dict]:
+        if path.suffix == ".csv":
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+        else:
+            import pyarrow.parquet
+
+            rows = pyarrow.parquet.read_table(path).to_pylist()
+        keys = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
+        items = {}
+        for row in rows:
+            at = int(row["ts_ms"]) // 1000
+            items[at] = {"t": at} | {key: Number(str(row[column])) for key, column in keys.items()}
+        return items
+
+    def item(self, kind: str, symbol: str, interval: str, at: int) -> dict | None:
+        """The recorded item that opens at ``at`` seconds, if there is one."""
+        return self.series.get((symbol, interval), {}).get(at) if kind == "ohlcv-history" else None
+
+
+@lru_cache(maxsize=4096)
+def synthetic_text(kind: str, symbol: str, interval: str, start: int, end: int) -> str:
+    """The items that open in ``[start, end]`` seconds (on the grid), as JSON without brackets."""
+    step = STEPS[interval]
+    items = (synthetic(kind, symbol, interval, at) for at in range(-(-start // step) * step, end + 1, step))
+    return json.dumps([item for item in items if item], separators=(",", ":"))[1:-1]

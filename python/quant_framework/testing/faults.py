@@ -1,0 +1,94 @@
+"""Ways in which the offline exchange can be told to misbehave."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+KINDS = frozenset(
+    {
+        "429",
+        "500",
+        "503",
+        "latency",
+        "disconnect",
+        "truncated_body",
+        "malformed",
+        "truncated_rows",
+        "duplicates",
+        "wrong_range",
+        "off_grid",
+        "unordered",
+        "null_value",
+        "bad_ohlc",
+    }
+)
+
+
+@dataclass
+class Fault:
+    """One way to misbehave.
+
+    Args:
+        kind: one of ``KINDS``.
+        times: for so many requests; ``None``: for ever.
+        path: only where this is part of the request's path.
+        value: seconds of ``latency``, Retry-After of ``429`` (none: without), rows of ``truncated_rows``.
+
+    """
+
+    kind: str
+    times: int | None = 1
+    path: str = "-history"
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault {self.kind!r}; use one of {', '.join(sorted(KINDS))}")
+
+
+class FaultBox:
+    """The faults still to come; each request takes at most one."""
+
+    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
+        self._faults = list(faults)
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> None:
+        """Add one more fault."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def take(self, path: str) -> Fault | None:
+        """The fault for a request of ``path``, used up once."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.path in path:
+                    if fault.times is not None:
+                        fault.times -= 1
+                        if fault.times <= 0:
+                            self._faults.remove(fault)
+                    return fault
+        return None
+
+
+def spoil(items: list[dict], fault: Fault, step: int) -> list[dict]:
+    """``items`` of one history as ``fault`` makes them."""
+    if fault.kind == "truncated_rows":
+        return items[: int(fault.value or 1)]
+    if not items:
+        return items
+    first = dict(items[0])
+    if fault.kind == "duplicates":
+        return [items[0], *items]
+    if fault.kind == "unordered":
+        return items[::-1]
+    if fault.kind == "wrong_range":
+        return [item | {"t": item["t"] + 1000 * step} for item in items]
+    if fault.kind == "off_grid":
+        return [first | {"t": first["t"] + 1}, *items[1:]]
+    if fault.kind == "null_value":
+        return [first | {"c": None}, *items[1:]]
+    if fault.kind == "bad_ohlc":
+        return [first | {"h": 0.5 * first["l"]}, *items[1:]]
+    return items
