@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 __all__ = [
-    "IChunkStrategy",
     "ICheckpointStore",
+    "IChunkStrategy",
     "IDagBuilder",
     "IDataAdapter",
     "IDataWriter",
@@ -72,9 +72,7 @@ class ICheckpointStore(Protocol):
 class IChunkStrategy(Protocol):
     """How a range is cut."""
 
-    def generate_chunks(
-        self, start: datetime, end: datetime, timeframe: str
-    ) -> Iterable[tuple[datetime, datetime]]:
+    def generate_chunks(self, start: datetime, end: datetime, timeframe: str) -> Iterable[tuple[datetime, datetime]]:
         """The chunks of ``[start, end)`` in order."""
 
 

@@ -58,7 +58,13 @@ def synthetic(kind: str, symbol: str, interval: str, at: int) -> dict | None:
         return {"t": at, "r": round(long / (100 - long), 4), "l": long, "s": round(100 - long, 2)}
     scale = 1e-6 if "funding" in kind else 1.0
     low, high = 10_000 + now % 900, 10_000 + then % 900
-    base = {"t": at, "o": low * scale, "h": max(low, high) * scale, "l": min(low, high) * scale, "c": high * scale}
+    base = {
+        "t": at,
+        "o": low * scale,
+        "h": max(low, high) * scale,
+        "l": min(low, high) * scale,
+        "c": high * scale,
+    }
     if kind != "ohlcv-history":
         return {key: value if key == "t" else round(value, 8) for key, value in base.items()}
     base = {"t": at, "o": low + 0.5, "h": max(low, high) + 2.25, "l": min(low, high) - 1.75, "c": high + 0.5}

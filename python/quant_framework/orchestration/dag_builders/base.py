@@ -72,7 +72,9 @@ class BaseDagBuilder:
 
     def validate(self) -> tuple[bool, list[str]]:
         """Whether the configuration is right, and everything that is not; never raises."""
-        errors = [f"{name} is empty" for name in ("dag_id", "symbols", "timeframes", "data_types") if not getattr(self, name)]
+        errors = [
+            f"{name} is empty" for name in ("dag_id", "symbols", "timeframes", "data_types") if not getattr(self, name)
+        ]
         if self.source not in settings.SOURCES:
             errors.append(f"unknown source {self.source!r}; use one of {', '.join(settings.SOURCES)}")
         errors += self._check_series()

@@ -138,7 +138,10 @@ class BackfillWorkflow(BaseWorkflow):
             await asyncio.wait([running])
             raise
         except QuantFrameworkError as error:
-            return {"status": "failed", "errors": [{"kind": error.kind, "message": str(error)}]} | run.progress()
+            return {
+                "status": "failed",
+                "errors": [{"kind": error.kind, "message": str(error)}],
+            } | run.progress()
         finally:
             watching.cancel()
 

@@ -1,0 +1,213 @@
+"""The command line, without Airflow: ``quant-framework backfill | plan | status``.
+
+Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, TextIO
+
+from quant_framework import settings
+from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.ingestion.backfill import open_checkpoint_store
+from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.workflows import BackfillWorkflow
+
+DONE, FAILED, USAGE = 0, 1, 2
+BAR = 24
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 time; a bare date means midnight UTC."""
+    try:
+        value = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 date or time") from None
+    if value.tzinfo is None and len(text) > len("2024-01-01"):
+        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; add Z or +00:00")
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+def names(text: str) -> list[str]:
+    """A comma-separated list."""
+    return [name for name in text.split(",") if name]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    root = argparse.ArgumentParser(prog="quant-framework", description="Resumable market-data backfills.")
+    commands = root.add_subparsers(dest="command", required=True)
+    for name, text in (("backfill", "fetch what is missing"), ("plan", "say what a backfill would cost")):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--source", default="coinalyze", choices=settings.SOURCES)
+        command.add_argument("--base-url", help="another server that speaks the source's protocol")
+        command.add_argument("--symbols", type=names, required=True, metavar="BTC,ETH")
+        command.add_argument("--timeframes", type=names, required=True, metavar="1h,1d")
+        command.add_argument("--data-types", type=names, default=["ohlcv"], metavar="ohlcv,open_interest")
+        command.add_argument("--start", type=moment, required=True, help="first bar, ISO 8601")
+        command.add_argument("--end", type=moment, help="end (exclusive); by default now")
+        command.add_argument("--lake", help="file:///... or s3://bucket/prefix")
+        command.add_argument("--concurrency", type=int, default=8, help="requests in flight (default 8)")
+        command.add_argument("--no-retention", action="store_true", help="the server keeps everything")
+        command.add_argument("--resume", choices=["always", "never"], default="always")
+    status = commands.add_parser("status", help="what is covered", description="what is covered")
+    for command in commands.choices.values():
+        command.add_argument("--checkpoint", help="file:///...")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+    status.add_argument("--prefix", default="", help="only series whose key starts so")
+    return root
+
+
+def workflow(arguments: argparse.Namespace, progress: Progress | None = None) -> BackfillWorkflow:
+    """The backfill that the arguments describe."""
+    options: dict[str, Any] = {"base_url": arguments.base_url}
+    if arguments.no_retention:
+        options["retention"] = None
+    return BackfillWorkflow(
+        adapter=settings.open_adapter(arguments.source, **options),
+        writer=BronzeWriter(arguments.lake or settings.lake_url()),
+        checkpoint_store=open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url()),
+        rate_limiter=settings.open_limiter(arguments.source),
+        symbols=arguments.symbols,
+        timeframes=arguments.timeframes,
+        data_types=arguments.data_types,
+        start=arguments.start,
+        end=arguments.end or datetime.now(timezone.utc),
+        concurrency=arguments.concurrency,
+        resume=arguments.resume,
+        progress=progress,
+        progress_interval=0.2 if progress and progress.terminal else 10.0,
+    )
+
+
+class Progress:
+    """A bar on a terminal, a plain line now and then otherwise; on standard error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.terminal = stream.isatty()
+        self.started = time.monotonic()
+
+    def report(self, progress: Mapping[str, Any]) -> None:
+        """Show the counters."""
+        done, planned = progress["chunks_done"], progress["chunks_planned"]
+        seconds = max(time.monotonic() - self.started, 1e-3)
+        left = f"{(planned - done) * seconds / done:.0f} s left" if done else "starting"
+        text = (
+            f"{done}/{planned} chunks, {progress['records_written']:,} rows, "
+            f"{progress['records_written'] / seconds:,.0f} rows/s, {left}, "
+            f"throttled {progress['throttled_seconds']:.0f} s"
+        )
+        if self.terminal:
+            filled = BAR * done // planned if planned else 0
+            self.stream.write(f"\r\x1b[K[{'#' * filled}{'.' * (BAR - filled)}] {text}")
+        else:
+            self.stream.write(text + "\n")
+        self.stream.flush()
+
+    def end(self) -> None:
+        """Leave the bar's line."""
+        if self.terminal:
+            self.stream.write("\r\x1b[K")
+
+
+class _NoContext:
+    def get_state(self, key: str, task_id: str | None = None) -> None:
+        return None
+
+    def set_state(self, key: str, value: Any) -> None:
+        return None
+
+
+async def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run a backfill; Ctrl-C and SIGTERM let it finish its writes and commit."""
+    progress = Progress(sys.stderr)
+    job = workflow(arguments, progress)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, job.cancel)
+    try:
+        return await job.execute(_NoContext())
+    finally:
+        progress.end()
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """A result for people."""
+    for series in result.get("series", []):
+        print(f"{series['series']}: {series['rows']:,} rows, {series['coverage']:.1%} covered")
+        for gap in series["gaps"][:20]:
+            print(f"  {gap['kind']}: {gap['start']} .. {gap['end']} ({gap['bars']} bars)")
+        if len(series["gaps"]) > 20:
+            print(f"  and {len(series['gaps']) - 20} more gaps (--json lists them all)")
+    for error in result.get("errors", []):
+        print(f"error: {error.get('series', '')} {error['message']}".replace("  ", " "), file=sys.stderr)
+    print(
+        f"{result['status']}: {result.get('records_written', 0):,} rows, {result.get('chunks_done', 0)} chunks done, "
+        f"{result.get('chunks_skipped', 0)} covered before, {result.get('requests', 0)} requests, "
+        f"{result.get('duration_seconds', 0):.1f} s"
+    )
+
+
+def show_plan(plan: Mapping[str, Any]) -> None:
+    """A plan for people."""
+    print(
+        f"{plan['series']} series, {plan['chunks']} chunks ({plan['chunks_skipped']} covered already), "
+        f"{plan['requests']} requests of weight {plan['weight']}, {plan['bars']:,} bars; "
+        f"at least {plan['least_seconds']:.0f} s under the limit"
+    )
+    if plan["bars_beyond_retention"]:
+        print(f"{plan['bars_beyond_retention']:,} bars are beyond the source's retention")
+    for error in plan["errors"]:
+        print(f"error: {error['message']}", file=sys.stderr)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Print what is covered."""
+    store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
+    entries = []
+    for key in store.list_sync(arguments.prefix):
+        checkpoint = store.load_sync(key)
+        if checkpoint is None or key.count("/") != 3:
+            continue  # what a bare name was resolved to
+        entry = {"series": key, "generation": checkpoint.generation}
+        for kind in ("data", "empty"):
+            entry[kind] = [[low.isoformat(), high.isoformat()] for low, high in getattr(checkpoint, kind)]
+        entries.append(entry)
+    if arguments.json:
+        print(json.dumps(entries))
+    for entry in [] if arguments.json else entries:
+        ranges = sorted(entry["data"] + entry["empty"])
+        span = f"{ranges[0][0]} .. {ranges[-1][1]}" if ranges else "nothing"
+        print(f"{entry['series']}: {span}, {len(entry['empty'])} gaps")
+    return DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        if arguments.command == "status":
+            return status(arguments)
+        if arguments.command == "plan":
+            result = asyncio.run(workflow(arguments).plan())
+            print(json.dumps(result)) if arguments.json else show_plan(result)
+            return FAILED if result["errors"] else DONE
+        result = asyncio.run(run(arguments))
+    except QuantFrameworkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE if isinstance(error, InvalidError) else FAILED
+    print(json.dumps(result)) if arguments.json else show(result)
+    return DONE if result["status"] == "success" else FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
