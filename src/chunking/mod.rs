@@ -11,9 +11,10 @@ use crate::ports::ChunkStrategy;
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
 
-/// Number of the bar that opens at or before `at`, counted from 1970 (weeks from its first Monday).
+/// Number of the bar that opens at or before `at`, counted from the first Monday of 1970, so that cells of
+/// seven days are weeks; months from January 1970.
 fn bar_number(timeframe: Timeframe, at: Millis) -> i64 {
-    let epoch = timeframe.ceil(0);
+    let epoch = if timeframe == Timeframe::Month { 0 } else { Timeframe::Week.ceil(0) };
     let open = timeframe.floor(at);
     if open >= epoch { timeframe.count(epoch, open) as i64 } else { -(timeframe.count(open, epoch) as i64) }
 }

@@ -86,8 +86,7 @@ class OfflineExchange:
         self._lock = threading.Lock()
         self._spent: deque[tuple[float, int]] = deque()
         self.ledger: list[dict] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"exchange": self}))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"exchange": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -177,6 +176,14 @@ class OfflineExchange:
         items = (self.recorded.item(kind, symbol, interval, at) for at in moments)
         fields = ("".join(f',"{key}":{value!r}' for key, value in item.items())[1:] for item in items if item)
         return f"[{','.join(f'{{{text}}}' for text in fields)}]"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: a client that was killed breaks its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):

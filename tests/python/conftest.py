@@ -1,0 +1,80 @@
+"""Fixtures shared by all tests: an exchange, parts, real servers, recorded data."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from quant_framework.ingestion.adapters import CoinalyzeAdapter
+from quant_framework.ingestion.backfill import LocalCheckpointStore
+from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
+from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.workflows import BackfillWorkflow
+from quant_framework.testing import OfflineExchange
+from servers import SeaweedS3
+
+SHARED = Path(os.environ.get("QF_SHARED") or Path(__file__).resolve().parents[3] / "shared")
+START = datetime(2026, 1, 5, tzinfo=timezone.utc)
+END = datetime(2026, 1, 19, tzinfo=timezone.utc)
+
+
+class Context:
+    """The least that a workflow needs."""
+
+    def __init__(self, **state: object) -> None:
+        self.state = state
+
+    def get_state(self, key: str, task_id: str | None = None) -> object:
+        return self.state.get(key)
+
+    def set_state(self, key: str, value: object) -> None:
+        self.state[key] = value
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context()
+
+
+@pytest.fixture
+def exchange():
+    with OfflineExchange(limit=None) as exchange:
+        yield exchange
+
+
+@pytest.fixture(scope="session")
+def recorded_folder() -> Path:
+    folder = SHARED / "data" / "candles"
+    if not folder.is_dir():
+        pytest.skip("the recorded candles are not beside this checkout (set QF_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3():
+    with SeaweedS3() as server:
+        yield server
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    """A function that builds a backfill of one exchange into ``tmp_path``; keywords override."""
+
+    def make(exchange: OfflineExchange, **options: object) -> BackfillWorkflow:
+        retention = options.pop("retention", None)
+        defaults = {
+            "adapter": CoinalyzeAdapter(api_key="offline", base_url=exchange.url, retention=retention),
+            "writer": BronzeWriter((tmp_path / "lake").as_uri()),
+            "checkpoint_store": LocalCheckpointStore(tmp_path / "checkpoints"),
+            "rate_limiter": AdaptiveRateLimiter(10_000, 10_000, 1),
+            "symbols": ["BTCUSDT_PERP.A"],
+            "timeframes": ["1h"],
+            "start": START,
+            "end": END,
+        }
+        return BackfillWorkflow(**(defaults | options))
+
+    return make

@@ -1,0 +1,175 @@
+"""Parts written in Python, sync or async, in every shape that rows may have."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pandas
+import polars
+import pyarrow
+import pytest
+
+from conftest import END, START
+from quant_framework.errors import UnavailableError
+from quant_framework.ingestion.adapters import CoinalyzeAdapter
+from quant_framework.ingestion.backfill import MemoryCheckpointStore
+
+NAMES = ["ts", "open", "high", "low", "close", "volume"]
+
+
+def rows_of(request) -> list[dict]:
+    count = int((request.end - request.start) / timedelta(hours=1))
+    times = [request.start + timedelta(hours=hour) for hour in range(count)]
+    return [dict(zip(NAMES, (at, 2.0, 3.0, 1.0, 2.5, 7.0), strict=True)) for at in times]
+
+
+SHAPES = {
+    "dicts": lambda rows: rows,
+    "rows": lambda rows: [list(row.values()) for row in rows],
+    "tuples": lambda rows: [tuple(row.values()) for row in rows],
+    "columns": lambda rows: {name: [row[name] for row in rows] for name in NAMES},
+    "milliseconds": lambda rows: [row | {"ts": int(row["ts"].timestamp() * 1000)} for row in rows],
+    "arrow": lambda rows: pyarrow.Table.from_pylist(rows),
+    "pandas": lambda rows: pandas.DataFrame(rows),
+    "polars": lambda rows: polars.DataFrame(rows),
+}
+
+
+class Adapter:
+    source = "mine"
+
+    def __init__(self, shape: str) -> None:
+        self.shape = SHAPES[shape]
+
+    def fetch(self, request):
+        return self.shape(rows_of(request))
+
+
+class AsyncAdapter(Adapter):
+    async def fetch(self, request):
+        await asyncio.sleep(0)
+        return super().fetch(request)
+
+
+class Writer:
+    def __init__(self) -> None:
+        self.rows: dict[tuple, int] = {}
+
+    def write(self, series, range, batch):
+        self.rows[series, range] = pyarrow.record_batch(batch).num_rows
+        return {"uri": "memory", "rows": len(batch), "bytes": 1}
+
+
+class AsyncWriter(Writer):
+    async def write(self, series, range, batch):
+        return super().write(series, range, batch)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("adapter", "writer"), [(Adapter, Writer), (AsyncAdapter, AsyncWriter)])
+async def test_python_adapters_and_writers(shape, adapter, writer, exchange, make, context):
+    lake = writer()
+    result = await make(exchange, adapter=adapter(shape), writer=lake).execute(context)
+    assert result["status"] == "success", result["errors"]
+    assert sum(lake.rows.values()) == result["records_written"] == 14 * 24
+    assert {series for series, _ in lake.rows} == {"mine/ohlcv/BTCUSDT_PERP.A/1h"}
+
+
+class Wrong(Adapter):
+    def __init__(self, answer) -> None:
+        self.answer = answer
+
+    def fetch(self, request):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer(request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (lambda request: 5, "data", "int"),
+        (lambda request: [{"ts": request.start, "open": 1.0}], "data", "lack the column"),
+        (lambda request: pyarrow.table({"ts": [1], "nonsense": [1]}), "data", "nonsense"),
+        (lambda request: [dict.fromkeys(NAMES, 1.0) | {"ts": request.start.replace(tzinfo=None)}], "invalid", "aware"),
+        (lambda request: [*rows_of(request)[:1], rows_of(request)[0] | {"close": 2.0}], "data", "two different rows"),
+        (ValueError("no such market"), "invalid", "no such market"),
+        (KeyError("bug"), "internal", "KeyError"),
+    ],
+)
+async def test_wrong_answers_have_a_kind_and_a_line(answer, kind, says, exchange, make, context):
+    result = await make(exchange, adapter=Wrong(answer), writer=Writer()).execute(context)
+    assert result["status"] == "failed"
+    assert result["errors"][0]["kind"] == kind
+    assert says in result["errors"][0]["message"]
+
+
+async def test_own_kinds_pass_through_and_unavailable_is_repeated(exchange, make, context):
+    class Flaky(Adapter):
+        failures = 2
+
+        def fetch(self, request):
+            if self.failures:
+                self.failures -= 1
+                raise UnavailableError("later") if self.failures else TimeoutError("later")
+            return super().fetch(request)
+
+    result = await make(exchange, adapter=Flaky("dicts"), writer=Writer()).execute(context)
+    assert (result["status"], result["requests"]) == ("success", 2 + 2)
+
+
+async def test_a_subclass_of_the_native_adapter_is_called(exchange, make, context):
+    class Counting(CoinalyzeAdapter):
+        calls = 0
+
+        async def fetch(self, request):
+            Counting.calls += 1
+            return await super().fetch(request)
+
+    adapter = Counting(api_key="offline", base_url=exchange.url, retention=None)
+    result = await make(exchange, adapter=adapter).execute(context)
+    assert (result["status"], Counting.calls, result["records_written"]) == ("success", 2, 14 * 24)
+
+
+async def test_python_stores_limiters_and_strategies(exchange, make, context):
+    class Store:
+        def __init__(self) -> None:
+            self.native, self.commits = MemoryCheckpointStore(), 0
+
+        async def load(self, series):
+            return await self.native.load(series)
+
+        async def commit(self, series, data=None, empty=None, **facts):
+            self.commits += 1
+            await self.native.commit(series, data, empty, **facts)
+
+    class Limiter:
+        weight = 0
+
+        def acquire(self, weight=1):
+            self.weight += weight
+            return 0.0
+
+    class Daily:
+        def generate_chunks(self, start, end, timeframe):
+            yield start, min(end, start + timedelta(days=1))
+
+    parts = {"checkpoint_store": Store(), "rate_limiter": Limiter(), "chunk_strategy": Daily()}
+    result = await make(exchange, **parts).execute(context)
+    assert (result["status"], result["chunks_done"]) == ("success", (END - START).days)
+    assert parts["rate_limiter"].weight == result["requests"]
+    assert parts["checkpoint_store"].commits > 0
+    exchange.reset()
+    assert (await make(exchange, **parts).execute(context))["requests"] == 0
+
+
+async def test_a_writer_that_fails_commits_nothing(exchange, make, context, tmp_path):
+    class Broken(Writer):
+        def write(self, series, range, batch):
+            raise OSError("no space left")
+
+    store = MemoryCheckpointStore()
+    result = await make(exchange, writer=Broken(), checkpoint_store=store).execute(context)
+    assert result["status"] == "failed"
+    assert await store.list("coinalyze/ohlcv") == []
