@@ -40,7 +40,7 @@ test: setup ## run every test, Rust and Python
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked --lib --tests; fi
 	@cargo test --locked --doc
 	@$(MAKE) --no-print-directory build
-	@$(PYTHON) -m pytest -n 2
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup
 
 lint: setup ## formatting and lints
 	cargo fmt --check

@@ -8,9 +8,10 @@ from typing import Any
 
 from quant_framework import settings
 from quant_framework.ingestion.backfill import open_checkpoint_store
+from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.operators.base import BaseDataOperator
-from quant_framework.orchestration.ports import IDataAdapter, IDataWriter, IRateLimiter
+from quant_framework.orchestration.ports import IChunkStrategy, IDataAdapter, IDataWriter, IRateLimiter
 from quant_framework.orchestration.workflows import BackfillWorkflow
 
 
@@ -30,7 +31,8 @@ class BackfillOperator(BaseDataOperator):
         max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.
         resume: ``always`` or ``never``.
 
-    A subclass overrides ``adapter(context)``, ``writer(context)`` or ``rate_limiter(context)``.
+    A subclass overrides ``adapter(context)``, ``writer(context)``, ``chunk_strategy(context)`` or
+    ``rate_limiter(context)``.
 
     """
 
@@ -89,6 +91,10 @@ class BackfillOperator(BaseDataOperator):
         """The source's quota; override to bring your own."""
         return settings.open_limiter(self.source)
 
+    def chunk_strategy(self, context: dict[str, Any]) -> IChunkStrategy:
+        """How ranges are cut; override to bring your own."""
+        return AdaptiveChunkStrategy()
+
     def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
         """The run, from plain values."""
         unset = (None, "", "None")
@@ -96,6 +102,7 @@ class BackfillOperator(BaseDataOperator):
             adapter=self.adapter(context),
             writer=self.writer(context),
             checkpoint_store=open_checkpoint_store(self.checkpoint or settings.checkpoint_url()),
+            chunk_strategy=self.chunk_strategy(context),
             rate_limiter=self.rate_limiter(context),
             symbols=self.symbols,
             timeframes=self.timeframes,

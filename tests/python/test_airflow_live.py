@@ -1,0 +1,134 @@
+"""Kill, timeout, mark failed and park through a real scheduler, supervisor and task process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import textwrap
+from pathlib import Path
+
+import psutil
+import pyarrow.dataset
+import pytest
+
+from airflow_instance import LiveAirflow
+from quant_framework.ingestion.backfill import LocalCheckpointStore
+from quant_framework.testing import Fault, OfflineExchange
+
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
+
+KEY = "coinalyze/ohlcv/BTCUSDT_PERP.A/1h"
+CHUNKS = 30
+DAG = """
+    from datetime import timedelta
+    from airflow.sdk import DAG
+    from quant_framework.ingestion.chunking import FixedChunkStrategy
+    from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
+    from quant_framework.orchestration.operators import BackfillOperator
+    class Backfill(BackfillOperator):
+        def rate_limiter(self, context):
+            return AdaptiveRateLimiter(1000, 1000, 1)
+        def chunk_strategy(self, context):
+            return FixedChunkStrategy(168)
+    for name in ("killed", "marked", "timed", "parked"):
+        with DAG(name, schedule=None):
+            Backfill(
+                task_id="backfill", symbols=["BTCUSDT_PERP.A"], timeframes=["1h"], concurrency=1,
+                start="2026-01-05T00:00:00Z", end="2026-08-03T00:00:00Z",
+                adapter_options={"retention": None},
+                lake=f"FOLDER/{name}/lake", checkpoint=f"FOLDER/{name}/checkpoints",
+                retries=5, retry_delay=timedelta(0), max_wait=2,
+                execution_timeout=timedelta(seconds=4) if name == "timed" else None,
+            )
+"""
+
+
+@pytest.fixture(scope="module")
+def exchange():
+    with OfflineExchange(limit=None) as exchange:
+        yield exchange
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("live")
+
+
+@pytest.fixture(scope="module")
+def airflow(exchange, folder):
+    dags = folder / "dags"
+    dags.mkdir()
+    (dags / "backfills.py").write_text(textwrap.dedent(DAG.replace("FOLDER", str(folder))))
+    home = folder / "home"
+    home.mkdir()
+    with LiveAirflow(home, dags, COINALYZE_API_KEY="offline", QUANT_FRAMEWORK_BASE_URL=exchange.url) as live:
+        yield live
+
+
+@pytest.fixture(autouse=True)
+def slow(exchange):
+    """Each answer takes a moment, so that there is something to interrupt."""
+    exchange.reset()
+    exchange._faults._faults.clear()
+    exchange.inject(Fault("latency", times=None, value=0.35))
+
+
+def hours(folder: Path, name: str) -> int:
+    held = LocalCheckpointStore(folder / name / "checkpoints").load_sync(KEY)
+    return sum(int((high - low).total_seconds()) // 3600 for low, high in held.data) if held else 0
+
+
+def complete(folder: Path, name: str) -> bool:
+    rows = pyarrow.dataset.dataset(folder / name / "lake").to_table()["ts"].to_pylist()
+    return len(rows) == len(set(rows)) == hours(folder, name) == CHUNKS * 7 * 24
+
+
+def task_process(airflow: LiveAirflow, name: str) -> psutil.Process:
+    """The forked task process: the youngest descendant of the scheduler."""
+    scheduler = psutil.Process(airflow.processes[1].pid)
+    return max(scheduler.children(recursive=True), key=lambda process: process.create_time())
+
+
+def test_sigterm_ends_in_a_retry_that_resumes(airflow, exchange, folder):
+    run = airflow.trigger("killed")
+    airflow.wait(lambda: hours(folder, "killed") > 0, 120)
+    os.kill(task_process(airflow, "killed").pid, signal.SIGTERM)
+    assert airflow.ended("killed", run) == "success"
+    assert airflow.task("killed", run)["try_number"] == 2
+    assert complete(folder, "killed")
+    assert exchange.stats()["requests"] <= CHUNKS + 2, "only the chunk in flight is asked for again"
+
+
+def test_execution_timeout_fires_on_time_and_the_retry_resumes(airflow, exchange, folder):
+    run = airflow.trigger("timed")
+    assert airflow.ended("timed", run, 180) == "success"
+    tries = airflow.task("timed", run)["try_number"]
+    assert tries >= 2
+    assert complete(folder, "timed")
+    assert exchange.stats()["requests"] <= CHUNKS + tries
+
+
+def test_a_task_marked_failed_flushes_and_a_cleared_one_resumes(airflow, exchange, folder):
+    run = airflow.trigger("marked")
+    airflow.wait(lambda: hours(folder, "marked") > 0, 120)
+    path = f"dags/marked/dagRuns/{run}/taskInstances/backfill"
+    airflow.call("PATCH", path, {"new_state": "failed"})
+    victim = task_process(airflow, "marked")
+    airflow.wait(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, 60)
+    done, asked = hours(folder, "marked"), exchange.stats()["requests"]
+    assert 0 < done < CHUNKS * 7 * 24
+    assert asked <= done // (7 * 24) + 1, "what was fetched is committed"
+    airflow.call("POST", "dags/marked/clearTaskInstances", {"dry_run": False, "dag_run_id": run, "only_failed": False})
+    airflow.wait(lambda: complete(folder, "marked"), 120)
+    assert airflow.ended("marked", run) == "success"
+    assert exchange.stats()["requests"] <= CHUNKS + 2
+
+
+def test_a_long_refusal_parks_the_task_without_using_up_a_retry(airflow, exchange, folder):
+    exchange._faults._faults.clear()
+    exchange.inject(Fault("429", times=1, value=8))
+    run = airflow.trigger("parked")
+    airflow.wait(lambda: airflow.task("parked", run)["state"] == "up_for_reschedule", 120)
+    assert airflow.ended("parked", run) == "success"
+    assert airflow.task("parked", run)["try_number"] == 1
+    assert complete(folder, "parked")

@@ -1,0 +1,44 @@
+"""The command line: output, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from quant_framework.cli import main
+
+
+@pytest.fixture
+def job(exchange, tmp_path, monkeypatch):
+    monkeypatch.setenv("COINALYZE_API_KEY", "offline")
+    monkeypatch.setattr("quant_framework.settings.open_limiter", lambda source: None)
+    where = ["--lake", (tmp_path / "lake").as_uri(), "--checkpoint", (tmp_path / "checkpoints").as_uri()]
+    what = ["--symbols", "BTC", "--timeframes", "1h", "--start", "2026-01-05", "--end", "2026-01-19T00:00:00Z"]
+    return [*what, "--base-url", exchange.url, "--no-retention", *where]
+
+
+def test_plan_backfill_and_status(job, capsys, tmp_path):
+    assert main(["plan", *job]) == 0
+    assert "2 requests of weight 2, 336 bars" in capsys.readouterr().out
+    assert main(["backfill", *job, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["status"], result["records_written"]) == ("success", 336)
+    assert main(["backfill", *job]) == 0
+    assert "2 covered before, 0 requests" in capsys.readouterr().out
+    assert main(["status", "--checkpoint", (tmp_path / "checkpoints").as_uri()]) == 0
+    assert "coinalyze/ohlcv/BTCUSDT_PERP.A/1h: 2026-01-05" in capsys.readouterr().out
+
+
+def test_exit_codes(job, capsys, monkeypatch):
+    assert main(["backfill", *job, "--symbols", "NOPE.A"]) == 1
+    assert "NOPE.A" in capsys.readouterr().err
+    assert main(["plan", *job, "--timeframes", "7m"]) == 2
+    assert "unknown timeframe" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as usage:
+        main(["backfill", *job, "--start", "2026-01-05T00:00:00"])
+    assert usage.value.code == 2
+    assert "no time zone" in capsys.readouterr().err
+    monkeypatch.delenv("COINALYZE_API_KEY")
+    assert main(["plan", *job]) == 2
+    assert "COINALYZE_API_KEY" in capsys.readouterr().err

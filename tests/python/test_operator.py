@@ -1,0 +1,77 @@
+"""The backfill operator without a scheduler."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
+
+from conftest import END, START
+from quant_framework.orchestration.operators import BackfillOperator
+from quant_framework.testing import Fault
+
+
+class TaskInstance:
+    task_id = "backfill"
+
+    def xcom_pull(self, **_: object) -> None:
+        return None
+
+    def xcom_push(self, **_: object) -> None:
+        return None
+
+
+@pytest.fixture
+def operator(exchange, tmp_path, monkeypatch):
+    monkeypatch.setenv("COINALYZE_API_KEY", "offline")
+    monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL", exchange.url)
+    monkeypatch.setenv("QUANT_FRAMEWORK_HOME", str(tmp_path))
+
+    def operator(**options: object) -> BackfillOperator:
+        defaults = {"symbols": ["BTC"], "timeframes": ["1h"], "start": START, "end": END.isoformat()}
+        return BackfillOperator(task_id="backfill", adapter_options={"retention": None}, **(defaults | options))
+
+    return operator
+
+
+def test_a_task_returns_a_small_summary(operator, tmp_path):
+    result = operator().execute({"ti": TaskInstance()})
+    assert (result["status"], result["records_written"]) == ("success", 14 * 24)
+    assert result["series"][0]["series"] == "coinalyze/ohlcv/BTCUSDT_PERP.A/1h"
+    assert len(str(result)) < 1000
+    assert (tmp_path / "lake" / "bronze").is_dir()
+
+
+@pytest.mark.parametrize(
+    "options", [{"timeframes": ["7m"]}, {"start": None}, {"source": "nope"}, {"symbols": ["NOPE"]}]
+)
+def test_what_cannot_work_fails_without_retry(options, operator):
+    with pytest.raises(AirflowFailException):
+        operator(**options).execute({"ti": TaskInstance()})
+
+
+def test_what_may_pass_is_left_to_a_retry(operator, exchange):
+    exchange.inject(Fault("malformed", times=1))
+    with pytest.raises(AirflowException, match="partial"):
+        operator().execute({"ti": TaskInstance()})
+    assert operator().execute({"ti": TaskInstance()})["status"] == "success"
+
+
+def test_a_long_refusal_parks(operator, exchange):
+    exchange.inject(Fault("429", times=1, value=900))
+    with pytest.raises(AirflowRescheduleException):
+        operator(max_wait=1).execute({"ti": TaskInstance()})
+
+
+def test_a_killed_task_never_ends_in_success(operator):
+    task = operator()
+    task.on_kill()
+    with pytest.raises(AirflowException, match="terminated"):
+        task.execute({"ti": TaskInstance()})
+
+
+def test_nothing_secret_is_kept_in_the_operator(operator):
+    import pickle
+
+    task = operator()
+    assert "offline" not in str(vars(task))
+    pickle.dumps(task.adapter_options)
