@@ -1,5 +1,7 @@
 //! Rules about the code itself: which module may use which, who names what.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

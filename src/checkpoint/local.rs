@@ -68,8 +68,8 @@ fn file_name(part: &str) -> String {
     if part.len() <= LONGEST {
         return part.to_owned();
     }
-    let hash: String = Sha256::digest(part).iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}~{hash}", &part[..LONGEST])
+    let hash = format!("{:x}", Sha256::digest(part));
+    format!("{}~{}", &part[..LONGEST], &hash[..24])
 }
 
 /// Held until dropped; the file stays, as removing it would race with the next holder.

@@ -42,7 +42,7 @@ pub struct S3Settings {
 
 /// A prefix of a bucket.
 pub(super) struct Bucket {
-    bucket: String,
+    name: String,
     prefix: String,
     settings: S3Settings,
     client: OnceCell<Client>,
@@ -65,7 +65,7 @@ impl Bucket {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let retry = RetryPolicy { attempts: 4, ..RetryPolicy::default() };
-        Ok(Self { bucket: bucket.to_owned(), prefix, settings, client: OnceCell::new(), retry, clock })
+        Ok(Self { name: bucket.to_owned(), prefix, settings, client: OnceCell::new(), retry, clock })
     }
 
     async fn client(&self) -> &Client {
@@ -94,7 +94,7 @@ impl Bucket {
         R: std::fmt::Debug,
         SdkError<E, R>: Status + std::error::Error,
     {
-        let place = format!("s3://{}/{}{key}", self.bucket, self.prefix);
+        let place = format!("s3://{}/{}{key}", self.name, self.prefix);
         let code = error.code().unwrap_or_default();
         let status = error.status();
         match status {
@@ -102,8 +102,7 @@ impl Bucket {
                 .with_hint("check the access key, the secret key and the bucket's policy")
                 .fatal(),
             Some(404) => {
-                Error::invalid(format!("cannot {doing} {place}: there is no bucket {:?}", self.bucket))
-                    .fatal()
+                Error::invalid(format!("cannot {doing} {place}: there is no bucket {:?}", self.name)).fatal()
             }
             Some(400..=499) if status != Some(408) && status != Some(409) && status != Some(429) => {
                 Error::invalid(format!("cannot {doing} {place}: {} {code}", status.unwrap_or_default()))
@@ -185,7 +184,7 @@ impl Objects for Bucket {
     async fn put(&self, key: &str, body: Bytes) -> Result<()> {
         let client = self.client().await;
         let once = || async {
-            let request = client.put_object().bucket(&self.bucket).key(format!("{}{key}", self.prefix));
+            let request = client.put_object().bucket(&self.name).key(format!("{}{key}", self.prefix));
             let sent = request.body(body.clone().into()).send().await;
             sent.map(drop).map_err(|error| self.failed("write", key, &error))
         };
@@ -199,7 +198,7 @@ impl Objects for Bucket {
         loop {
             let page = || async {
                 let request =
-                    client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}{prefix}", self.prefix));
+                    client.list_objects_v2().bucket(&self.name).prefix(format!("{}{prefix}", self.prefix));
                 let sent = request.set_continuation_token(token.clone()).send().await;
                 sent.map_err(|error| self.failed("list", prefix, &error))
             };
@@ -216,13 +215,13 @@ impl Objects for Bucket {
     async fn delete(&self, key: &str) -> Result<()> {
         let client = self.client().await;
         let once = || async {
-            let request = client.delete_object().bucket(&self.bucket).key(format!("{}{key}", self.prefix));
+            let request = client.delete_object().bucket(&self.name).key(format!("{}{key}", self.prefix));
             request.send().await.map(drop).map_err(|error| self.failed("delete", key, &error))
         };
         self.repeat(once).await
     }
 
     fn uri(&self, key: &str) -> String {
-        format!("s3://{}/{}{key}", self.bucket, self.prefix)
+        format!("s3://{}/{}{key}", self.name, self.prefix)
     }
 }

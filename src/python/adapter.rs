@@ -102,7 +102,7 @@ impl CoinalyzeAdapter {
         self.0.source()
     }
 
-    /// `{"rows_per_request", "weight", "retention_bars"}`; InvalidError where the source has no such data.
+    /// `{"rows_per_request", "weight", "retention_bars"}`; `InvalidError` where the source has no such data.
     fn capability<'py>(
         &self,
         py: Python<'py>,
@@ -132,8 +132,8 @@ impl CoinalyzeAdapter {
         awaitable(py, async move { adapter.fetch(&request).await }, |_, fetched| Ok(Batch(fetched.batch)))
     }
 
-    fn __repr__(&self) -> &'static str {
-        "CoinalyzeAdapter()"
+    fn __repr__(&self) -> String {
+        format!("CoinalyzeAdapter({})", self.0.lookup())
     }
 }
 

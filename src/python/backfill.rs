@@ -43,7 +43,11 @@ fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>>
 impl Backfill {
     #[new]
     #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
+    #[expect(
+        clippy::too_many_arguments,
+        clippy::needless_pass_by_value,
+        reason = "keyword arguments of a Python constructor"
+    )]
     fn new(
         adapter: &Bound<'_, PyAny>,
         writer: &Bound<'_, PyAny>,

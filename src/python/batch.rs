@@ -1,5 +1,5 @@
-//! Rows across the border, as Arrow. Whatever speaks the Arrow PyCapsule interface comes in without a
-//! copy (pyarrow, polars, pandas >= 2.2, DuckDB); so do lists of dicts or of rows, and dicts of columns.
+//! Rows across the border, as Arrow. Whatever speaks the Arrow `PyCapsule` interface comes in without a
+//! copy (pyarrow, polars, pandas >= 2.2, `DuckDB`); so do lists of dicts or of rows, and dicts of columns.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::records::{self, TS, schema};
 use crate::series::DataType;
 
-/// Rows of one series. Speaks the Arrow PyCapsule interface: `pyarrow.record_batch(batch)`,
+/// Rows of one series. Speaks the Arrow `PyCapsule` interface: `pyarrow.record_batch(batch)`,
 /// `polars.DataFrame(batch)`.
 #[pyclass(frozen, module = "quant_framework._core")]
 pub(super) struct Batch(pub(super) records::Batch);
@@ -177,10 +177,10 @@ fn build<'py>(
         let array: ArrayRef = match (held, field.data_type()) {
             (None, kind) => arrow_array::new_null_array(kind, ts.len()),
             (Some(held), ArrowType::Int64) => Arc::new(Int64Array::from(
-                held.iter().map(|value| value.extract()).collect::<PyResult<Vec<Option<i64>>>>()?,
+                held.iter().map(PyAnyMethods::extract).collect::<PyResult<Vec<Option<i64>>>>()?,
             )),
             (Some(held), _) => Arc::new(Float64Array::from(
-                held.iter().map(|value| value.extract()).collect::<PyResult<Vec<Option<f64>>>>()?,
+                held.iter().map(PyAnyMethods::extract).collect::<PyResult<Vec<Option<f64>>>>()?,
             )),
         };
         if array.null_count() > 0 && !field.is_nullable() {

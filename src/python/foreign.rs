@@ -85,6 +85,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|_| Error::internal(format!("{part} panicked")))?
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "stands where arguments may fail to convert")]
 fn no_arguments(py: Python<'_>) -> PyResult<(Py<PyTuple>, Option<Py<PyDict>>)> {
     Ok((PyTuple::empty(py).unbind(), None))
 }

@@ -78,7 +78,7 @@ impl WindowLimiter {
         let now = self.clock.monotonic();
         let at = state.log.earliest(now, weight).max(state.penalty_until);
         if at > now {
-            return Err(at - now);
+            return Err(at.saturating_sub(now));
         }
         if let Some(pacer) = &mut state.pacer {
             pacer.check()?;
@@ -121,8 +121,7 @@ impl RateLimiter for WindowLimiter {
             return Err(self.refuse(at.saturating_sub(entered)));
         }
         let _turn = self.turn.lock().await;
-        loop {
-            let Err(wait) = self.spend(weight) else { break };
+        while let Err(wait) = self.spend(weight) {
             let passed = self.clock.monotonic().saturating_sub(entered);
             if too_long(passed + wait) {
                 return Err(self.refuse(wait));

@@ -97,7 +97,7 @@ mod tests {
                 let at = log.earliest(now, weight);
                 prop_assert!(at >= now && !over(&sent, at, weight));
                 if at > now {
-                    prop_assert!(over(&sent, at - Duration::from_nanos(1), weight), "could have gone earlier");
+                    prop_assert!(over(&sent, at.saturating_sub(Duration::from_nanos(1)), weight), "could have gone earlier");
                 }
                 log.spend(at, weight);
                 sent.push((at, weight));

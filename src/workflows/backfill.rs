@@ -115,7 +115,7 @@ pub struct Parts {
 pub struct Backfill {
     parts: Parts,
     spec: BackfillSpec,
-    tally: Tally,
+    tally: Arc<Tally>,
     cancel: Cancel,
 }
 
@@ -129,14 +129,14 @@ impl Backfill {
             wrong.extend(parts.adapter.capability(data_type, timeframe).err());
         }
         if wrong.is_empty() {
-            return Ok(Self { parts, spec, tally: Tally::default(), cancel: Cancel::default() });
+            return Ok(Self { parts, spec, tally: Arc::default(), cancel: Cancel::default() });
         }
         let messages: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         Err(Error::invalid(messages.join("; ")))
     }
 
     /// Counters of the run so far.
-    pub const fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
@@ -156,13 +156,14 @@ impl Backfill {
             Err(error) if error.kind() == Kind::Cancelled => (Vec::new(), Vec::new()),
             Err(error) => return Err(error),
         };
+        let tasks: Arc<[Task]> = tasks.into();
         self.clear_leftovers(&tasks).await?;
         let plan = self.plan_of(&tasks, &[], &self.tally);
         let least_duration = Duration::from_secs_f64(plan.least_seconds);
         self.parts.reporter.report(&Event::Planned { chunks: plan.chunks, bars: plan.bars, least_duration });
-        let outcome = pipeline::run(&self.parts, &self.spec, &tasks, &self.tally, &self.cancel).await;
+        let outcome = self.run_pipeline(&tasks).await;
         let report =
-            self.report(&tasks, &refused, outcome, self.parts.clock.monotonic().saturating_sub(started));
+            self.report(&tasks, &refused, &outcome, self.parts.clock.monotonic().saturating_sub(started));
         self.parts.reporter.report(&Event::Finished { rows: report.records_written });
         Ok(report)
     }
@@ -172,6 +173,11 @@ impl Backfill {
         let tally = Tally::default();
         let (tasks, refused) = prepare(&self.parts, &self.spec, &tally, &self.cancel).await?;
         Ok(self.plan_of(&tasks, &refused, &tally))
+    }
+
+    async fn run_pipeline(&self, tasks: &Arc<[Task]>) -> Outcome {
+        let (parts, spec, tally) = (self.parts.clone(), self.spec.clone(), Arc::clone(&self.tally));
+        pipeline::run(parts, spec, Arc::clone(tasks), tally, self.cancel.clone()).await
     }
 
     /// Removes what a crashed run left in the missing ranges: objects that no checkpoint names.
@@ -206,14 +212,14 @@ impl Backfill {
 
     fn parked(&self, refusal: &Error) -> Report {
         let outcome = Outcome { parked: Some(refusal.clone()), ..Outcome::default() };
-        self.report(&[], &[], outcome, Duration::ZERO)
+        self.report(&[], &[], &outcome, Duration::ZERO)
     }
 
     fn report(
         &self,
         tasks: &[Task],
         refused: &[(Option<Series>, Error)],
-        outcome: Outcome,
+        outcome: &Outcome,
         took: Duration,
     ) -> Report {
         let tally = self.tally.snapshot();

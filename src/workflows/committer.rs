@@ -40,9 +40,12 @@ impl Committer {
     }
 }
 
+/// What is committed of one series in a round, and who waits for it.
+type Group = (Checkpoint, Vec<oneshot::Sender<Result<()>>>);
+
 async fn drive(store: Arc<dyn CheckpointStore>, mut queue: mpsc::Receiver<Entry>) {
     while let Some(first) = queue.recv().await {
-        let mut groups: HashMap<Arc<str>, (Checkpoint, Vec<oneshot::Sender<Result<()>>>)> = HashMap::new();
+        let mut groups: HashMap<Arc<str>, Group> = HashMap::new();
         let mut next = Some(first);
         while let Some(entry) = next {
             let (delta, waiting) =

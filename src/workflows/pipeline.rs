@@ -7,6 +7,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::cancel::Cancel;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Kind, Result};
@@ -35,14 +37,14 @@ pub(super) struct Outcome {
 }
 
 /// Everything that the workers of one run share.
-pub(super) struct Pipeline<'a> {
-    pub(super) parts: &'a Parts,
-    pub(super) spec: &'a BackfillSpec,
-    pub(super) tasks: &'a [Task],
-    pub(super) tally: &'a Tally,
-    pub(super) cancel: &'a Cancel,
+pub(super) struct Pipeline {
+    parts: Parts,
+    spec: BackfillSpec,
+    tasks: Arc<[Task]>,
+    tally: Arc<Tally>,
+    cancel: Cancel,
     planner: Mutex<Planner>,
-    outcome: Mutex<Outcome>,
+    outcome: Arc<Mutex<Outcome>>,
     committer: Committer,
 }
 
@@ -51,29 +53,39 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs every missing chunk of `tasks`; returns when all are done, failed, parked or cancelled
-/// and everything written is committed.
+/// and everything written is committed. Dropped, it aborts its workers.
 pub(super) async fn run(
-    parts: &Parts,
-    spec: &BackfillSpec,
-    tasks: &[Task],
-    tally: &Tally,
-    cancel: &Cancel,
+    parts: Parts,
+    spec: BackfillSpec,
+    tasks: Arc<[Task]>,
+    tally: Arc<Tally>,
+    cancel: Cancel,
 ) -> Outcome {
     let (committer, commits) = Committer::new(Arc::clone(&parts.store), spec.concurrency);
-    let planner = Mutex::new(Planner::new(tasks));
+    let planner = Mutex::new(Planner::new(&tasks));
+    let width = spec.concurrency.max(1);
+    let outcome: Arc<Mutex<Outcome>> = Arc::default();
     let pipeline =
-        Pipeline { parts, spec, tasks, tally, cancel, planner, outcome: Mutex::default(), committer };
-    let workers = async {
-        let pipeline = pipeline;
-        futures::future::join_all((0..spec.concurrency.max(1)).map(|_| pipeline.work())).await;
-        pipeline.outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
-    };
+        Pipeline { parts, spec, tasks, tally, cancel, planner, outcome: Arc::clone(&outcome), committer };
+    let pipeline = Arc::new(pipeline);
+    // Tasks of their own: parsing and encoding use every core.
+    let mut workers = JoinSet::new();
+    for _ in 0..width {
+        let pipeline = Arc::clone(&pipeline);
+        workers.spawn(async move { pipeline.work().await });
+    }
+    workers.spawn(commits);
     // The committer ends when the workers have dropped the last handle: everything is durable by then.
-    let (outcome, ()) = tokio::join!(workers, commits);
-    outcome
+    drop(pipeline);
+    while let Some(ended) = workers.join_next().await {
+        if ended.is_err() {
+            lock(&outcome).failures.push((0, Error::internal("a worker panicked")));
+        }
+    }
+    std::mem::take(&mut *lock(&outcome))
 }
 
-impl Pipeline<'_> {
+impl Pipeline {
     /// Takes chunks until there are none left.
     async fn work(&self) {
         loop {
@@ -81,7 +93,7 @@ impl Pipeline<'_> {
                 lock(&self.outcome).cancelled = true;
                 return;
             }
-            let next = lock(&self.planner).next(self.tasks, &*self.parts.strategy);
+            let next = lock(&self.planner).next(&self.tasks, &*self.parts.strategy);
             let Some(chunk) = next else { return };
             match self.chunk(chunk).await {
                 Ok(()) => self.tasks[chunk.task].forgive(),
@@ -131,7 +143,11 @@ impl Pipeline<'_> {
                     error
                 });
             };
-            self.cancel.guard(async { Ok(self.parts.clock.sleep(delay).await) }).await?;
+            let pause = async {
+                self.parts.clock.sleep(delay).await;
+                Ok(())
+            };
+            self.cancel.guard(pause).await?;
         }
     }
 

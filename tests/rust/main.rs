@@ -1,5 +1,7 @@
 //! One integration binary: what needs files, sockets or several processes.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod checkpoint_conformance;
 mod coinalyze;
 mod local_checkpoints;
