@@ -15,6 +15,7 @@ from quant_framework.testing import OfflineExchange
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG_ID = "backfill_example"
+BARS = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
 
 
 def environment(home: Path, url: str) -> dict[str, str]:
@@ -56,8 +57,9 @@ def show(home: Path) -> None:
         folder = home / "lake" / "bronze" / f"source={source}" / f"dataset={data_type}" / f"symbol={symbol}"
         files = list((folder / f"timeframe={timeframe}").glob("*.parquet"))
         ranges = sorted([*checkpoint.data, *checkpoint.empty])
-        span = f"{ranges[0][0]:%Y-%m-%d %H:%M} .. {ranges[-1][1]:%Y-%m-%d %H:%M} UTC" if ranges else "nothing"
-        print(f"  {key:<48} {len(files):>3} objects  {span}  {len(checkpoint.empty)} gaps")
+        bars = sum((high - low) // BARS[timeframe] for low, high in checkpoint.data)
+        span = f"{ranges[0][0]:%Y-%m-%d} .. {ranges[-1][1]:%Y-%m-%d}" if ranges else "nothing"
+        print(f"  {key:<46} {bars:>4} bars in {len(files)} objects, covered {span}, {len(checkpoint.empty)} gaps")
 
 
 def main() -> None:

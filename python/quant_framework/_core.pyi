@@ -1,0 +1,184 @@
+"""The compiled core. Times are aware datetimes, ranges half-open; errors are those of ``quant_framework.errors``."""
+
+from collections.abc import Awaitable
+from datetime import datetime
+from os import PathLike
+from typing import Any, final
+
+__all__ = [
+    "AdaptiveChunkStrategy",
+    "Backfill",
+    "Batch",
+    "BronzeWriter",
+    "Checkpoint",
+    "CoinalyzeAdapter",
+    "FetchRequest",
+    "FixedChunkStrategy",
+    "LocalCheckpointStore",
+    "MemoryCheckpointStore",
+    "WindowRateLimiter",
+    "__version__",
+]
+
+__version__: str
+
+_Range = tuple[datetime, datetime]
+
+@final
+class FetchRequest:
+    def __new__(cls, series: str, start: datetime, end: datetime) -> FetchRequest: ...
+    @property
+    def series(self) -> str: ...
+    @property
+    def data_type(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def timeframe(self) -> str: ...
+    @property
+    def start(self) -> datetime: ...
+    @property
+    def end(self) -> datetime: ...
+
+@final
+class Batch:
+    def __new__(cls, data_type: str, rows: Any) -> Batch: ...
+    @property
+    def data_type(self) -> str: ...
+    def __len__(self) -> int: ...
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
+    def __arrow_c_schema__(self) -> object: ...
+
+class CoinalyzeAdapter:
+    def __new__(
+        cls,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        exchange: str | None = None,
+        quote: str | None = None,
+        retention: int | None = 2000,
+        convert_to_usd: bool = False,
+    ) -> CoinalyzeAdapter: ...
+    @property
+    def source(self) -> str: ...
+    def capability(self, data_type: str, timeframe: str) -> dict[str, int | None]: ...
+    def resolve(self, symbol: str) -> Awaitable[str]: ...
+    def fetch(self, request: FetchRequest) -> Awaitable[Batch]: ...
+
+class BronzeWriter:
+    def __new__(
+        cls,
+        url: str,
+        *,
+        endpoint_url: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+        region: str | None = None,
+        path_style: bool | None = None,
+        compression: str | None = None,
+    ) -> BronzeWriter: ...
+    @property
+    def url(self) -> str: ...
+    def prepare(self) -> Awaitable[None]: ...
+    def write(self, series: str, range: _Range, batch: Any) -> Awaitable[dict[str, Any]]: ...
+
+@final
+class Checkpoint:
+    @property
+    def data(self) -> list[_Range]: ...
+    @property
+    def empty(self) -> list[_Range]: ...
+    @property
+    def watermark(self) -> datetime | None: ...
+    @property
+    def cursor(self) -> str | None: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def fingerprint(self) -> str | None: ...
+    def __eq__(self, other: object) -> bool: ...
+
+class _Store:
+    def load(self, series: str) -> Awaitable[Checkpoint | None]: ...
+    def load_sync(self, series: str) -> Checkpoint | None: ...
+    def commit(
+        self,
+        series: str,
+        data: list[_Range] | None = None,
+        empty: list[_Range] | None = None,
+        *,
+        generation: int = 0,
+        cursor: str | None = None,
+        fingerprint: str | None = None,
+    ) -> Awaitable[None]: ...
+    def commit_sync(
+        self,
+        series: str,
+        data: list[_Range] | None = None,
+        empty: list[_Range] | None = None,
+        *,
+        generation: int = 0,
+        cursor: str | None = None,
+        fingerprint: str | None = None,
+    ) -> None: ...
+    def list(self, prefix: str = "") -> Awaitable[list[str]]: ...
+    def list_sync(self, prefix: str = "") -> list[str]: ...
+    def delete(self, series: str) -> Awaitable[None]: ...
+    def delete_sync(self, series: str) -> None: ...
+    def reset(self, series: str) -> Awaitable[int]: ...
+    def reset_sync(self, series: str) -> int: ...
+
+class MemoryCheckpointStore(_Store):
+    def __new__(cls) -> MemoryCheckpointStore: ...
+
+class LocalCheckpointStore(_Store):
+    def __new__(cls, path: str | PathLike[str]) -> LocalCheckpointStore: ...
+
+class FixedChunkStrategy:
+    def __new__(cls, bars: int = 1000) -> FixedChunkStrategy: ...
+    def generate_chunks(self, start: datetime, end: datetime, timeframe: str) -> list[_Range]: ...
+
+class AdaptiveChunkStrategy:
+    def __new__(cls) -> AdaptiveChunkStrategy: ...
+    def generate_chunks(self, start: datetime, end: datetime, timeframe: str) -> list[_Range]: ...
+
+class WindowRateLimiter:
+    def __new__(
+        cls,
+        windows: list[tuple[int, float]],
+        base_rate: float | None = None,
+        max_rate: float | None = None,
+        min_rate: float | None = None,
+        backoff_factor: float = 2.0,
+    ) -> WindowRateLimiter: ...
+    def acquire(self, weight: int = 1, max_wait: float | None = None) -> Awaitable[float]: ...
+    def acquire_sync(self, weight: int = 1, max_wait: float | None = None) -> float: ...
+    def report(self, event: str, until: datetime | None = None) -> None: ...
+    def least_seconds(self, weight: int) -> float: ...
+
+@final
+class Backfill:
+    def __new__(
+        cls,
+        *,
+        adapter: Any,
+        writer: Any,
+        checkpoint_store: Any,
+        chunk_strategy: Any,
+        rate_limiter: Any,
+        symbols: list[str],
+        timeframes: list[str],
+        data_types: list[str],
+        start: datetime,
+        end: datetime,
+        concurrency: int = 8,
+        resume: str = "always",
+        max_wait: float | None = None,
+        lag: float = 5.0,
+    ) -> Backfill: ...
+    def run(self) -> Awaitable[dict[str, Any]]: ...
+    def plan(self) -> Awaitable[dict[str, Any]]: ...
+    def progress(self) -> dict[str, Any]: ...
+    def cancel(self) -> None: ...
