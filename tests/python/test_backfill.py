@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import struct
+import subprocess
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
@@ -206,10 +208,33 @@ async def test_a_bad_key_a_bad_symbol_and_a_bad_lake(exchange, make, context, tm
     assert (result["status"], exchange.stats()["requests"]) == ("failed", 0)
 
 
-async def test_a_full_disk_is_one_line_and_loses_nothing(exchange, make, context):
-    result = await make(exchange, writer=BronzeWriter("file:///dev/full/lake")).execute(context)
-    assert result["status"] == "failed"
-    assert exchange.stats()["requests"] == 0
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 256 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+async def test_a_full_disk_is_one_line_and_loses_nothing(exchange, make, context, small_disk):
+    span = {"timeframes": ["1m"], "end": START + timedelta(days=20), "concurrency": 2}
+    result = await make(exchange, writer=BronzeWriter(small_disk.as_uri()), **span).execute(context)
+    assert result["status"] == "partial"
+    assert {error["kind"] for error in result["errors"]} == {"unavailable"}
+    message = result["errors"][0]["message"]
+    assert "No space left" in message
+    assert "\n" not in message
+    asked = result["requests"]
+    assert asked < 20, "a full disk stops the run"
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    result = await make(exchange, writer=BronzeWriter(small_disk.as_uri()), **span).execute(context)
+    assert result["status"] == "success"
+    assert len(lake_rows(small_disk)) == 20 * 1440
+    assert result["chunks_skipped"] > 0
 
 
 async def test_a_changed_unit_is_not_mixed_into_an_old_checkpoint(exchange, make, context):
