@@ -95,7 +95,8 @@ pub trait DataWriter: Send + Sync {
     async fn prepare(&self) -> Result<()>;
 
     /// Removes what lies in `range` under names of other chunks: leftovers of a run that crashed between
-    /// write and commit. Called once per missing range before anything is written there.
+    /// write and commit. Called once per missing range, after the source has answered and before anything is
+    /// written there.
     async fn clear(&self, series: &Series, range: TimeRange) -> Result<()>;
 
     /// Writes the rows of one chunk durably under a name made of `series` and `range`.

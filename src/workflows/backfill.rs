@@ -157,7 +157,6 @@ impl Backfill {
             Err(error) => return Err(error),
         };
         let tasks: Arc<[Task]> = tasks.into();
-        self.clear_leftovers(&tasks).await?;
         let plan = self.plan_of(&tasks, &[], &self.tally);
         let least_duration = Duration::from_secs_f64(plan.least_seconds);
         self.parts.reporter.report(&Event::Planned { chunks: plan.chunks, bars: plan.bars, least_duration });
@@ -178,16 +177,6 @@ impl Backfill {
     async fn run_pipeline(&self, tasks: &Arc<[Task]>) -> Outcome {
         let (parts, spec, tally) = (self.parts.clone(), self.spec.clone(), Arc::clone(&self.tally));
         pipeline::run(parts, spec, Arc::clone(tasks), tally, self.cancel.clone()).await
-    }
-
-    /// Removes what a crashed run left in the missing ranges: objects that no checkpoint names.
-    async fn clear_leftovers(&self, tasks: &[Task]) -> Result<()> {
-        for task in tasks {
-            for range in &task.missing {
-                self.parts.writer.clear(&task.series, *range).await?;
-            }
-        }
-        Ok(())
     }
 
     fn plan_of(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], tally: &Tally) -> Plan {

@@ -108,9 +108,10 @@ impl Pipeline {
         let fetched = self.permit_and_fetch(task, chunk).await?;
         let (range, checked) = self.check(task, chunk, &fetched)?;
         let fetched = Fetched { batch: checked.batch, ..fetched };
+        let generation = task.begin(&self.parts).await?;
         let receipt = self.parts.writer.write(&task.series, range, &fetched).await?;
         let coverage = facts(task, range, &fetched);
-        let delta = delta(task.generation, &task.fingerprint, coverage);
+        let delta = delta(generation, &task.fingerprint, coverage);
         self.committer.commit(Arc::clone(&task.key), delta.clone()).await?;
         task.done(&delta.coverage, receipt.rows);
         self.tally.chunk_done(receipt.rows, receipt.bytes);

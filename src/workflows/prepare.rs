@@ -1,10 +1,11 @@
 //! From what an author asks for to series with missing ranges: symbols resolved, checkpoints loaded,
-//! retention applied, leftovers cleared. Nothing here fetches rows.
+//! retention applied. Nothing here fetches rows.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{StreamExt, TryStreamExt, iter};
+use tokio::sync::OnceCell;
 
 use crate::cancel::Cancel;
 use crate::chunking::chunks;
@@ -33,7 +34,11 @@ pub(super) struct Task {
     /// Bars before are gone at the source.
     pub(super) cutoff: Millis,
     pub(super) missing: Vec<TimeRange>,
-    pub(super) generation: u64,
+    generation: u64,
+    /// What is known shall be forgotten.
+    anew: bool,
+    /// The generation to commit to, once the source has answered and the way is clear.
+    begun: OnceCell<u64>,
     pub(super) fingerprint: String,
     known: Mutex<Coverage>,
     rows: AtomicU64,
@@ -41,6 +46,20 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// Called with every good answer before it is written; the first one forgets what shall be forgotten and
+    /// removes what a crashed run left in the missing ranges (objects that no checkpoint names). Not earlier: a
+    /// source that refuses everything must cost nothing that is stored. Answers the generation to commit to.
+    pub(super) async fn begin(&self, parts: &Parts) -> Result<u64> {
+        let begin = || async {
+            let generation = if self.anew { parts.store.reset(&self.key).await? } else { self.generation };
+            for range in &self.missing {
+                parts.writer.clear(&self.series, *range).await?;
+            }
+            Ok(generation)
+        };
+        self.begun.get_or_try_init(begin).await.copied()
+    }
+
     /// A chunk is committed.
     pub(super) fn done(&self, facts: &Coverage, rows: u64) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).merge(facts);
@@ -203,9 +222,9 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
     {
         return Err(changed(&key, &checkpoint, &fingerprint));
     }
-    if spec.resume == Resume::Never {
-        let generation = parts.store.reset(&key).await?;
-        checkpoint = Checkpoint { generation, ..Checkpoint::default() };
+    let anew = spec.resume == Resume::Never;
+    if anew {
+        checkpoint.coverage = Coverage::new();
     }
     let now = parts.clock.now();
     let (wanted, cutoff) = wanted(spec, series.timeframe, capability, now);
@@ -225,6 +244,8 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
         missing,
         fingerprint,
         generation: checkpoint.generation,
+        anew,
+        begun: OnceCell::new(),
         known: Mutex::new(checkpoint.coverage),
         rows: AtomicU64::default(),
         failed_in_a_row: AtomicU32::default(),

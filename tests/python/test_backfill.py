@@ -247,6 +247,19 @@ async def test_a_changed_unit_is_not_mixed_into_an_old_checkpoint(exchange, make
     assert (await make(exchange, adapter=other, resume="never").execute(context))["records_written"] == 14 * 24
 
 
+async def test_starting_anew_costs_nothing_where_the_source_refuses(exchange, make, context, tmp_path):
+    from quant_framework.ingestion.adapters import CoinalyzeAdapter
+
+    assert (await make(exchange).execute(context))["status"] == "success"
+    thief = CoinalyzeAdapter(api_key="wrong", base_url=exchange.url, retention=None)
+    assert (await make(exchange, adapter=thief, resume="never").execute(context))["status"] == "failed"
+    await make(exchange, resume="never").plan()
+    assert len(lake_rows(tmp_path / "lake")) == 14 * 24
+    assert (await make(exchange).execute(context))["requests"] == 0
+    assert (await make(exchange, resume="never").execute(context))["records_written"] == 14 * 24
+    assert len(lake_rows(tmp_path / "lake")) == 14 * 24
+
+
 async def test_the_manager_answers_an_authors_questions(exchange, make, context, tmp_path):
     manager = CheckpointManager(LocalCheckpointStore(tmp_path / "checkpoints"))
     assert await manager.pending(KEY, START, END) == [(START, END)]

@@ -63,7 +63,7 @@ fn bars(range: TimeRange) -> Batch {
 
 #[async_trait]
 impl DataAdapter for Source {
-    fn source(&self) -> &str {
+    fn source(&self) -> &'static str {
         "test"
     }
     fn capability(&self, _: DataType, _: Timeframe) -> Result<Capability> {
@@ -100,7 +100,9 @@ impl Lake {
     fn rows(&self) -> BTreeMap<(String, i64), u32> {
         let mut rows = BTreeMap::new();
         for ((series, _, _), ts) in &*self.objects.lock().unwrap() {
-            ts.iter().for_each(|at| *rows.entry((series.clone(), *at)).or_default() += 1);
+            for at in ts {
+                *rows.entry((series.clone(), *at)).or_default() += 1;
+            }
         }
         rows
     }
