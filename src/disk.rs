@@ -44,10 +44,15 @@ pub fn make_folder(folder: &Path) -> Result<()> {
 
 /// Puts `bytes` at `path` (whose folder exists) durably and at once.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temp = temp_name(path);
-    let written = write_new(&temp, bytes).and_then(|()| fs::rename(&temp, path));
+    replace_through(&temp_name(path), path, bytes)
+}
+
+/// [`replace`] by way of `temp`, in the same folder, which the caller alone may use until this returns.
+/// What a killed writer left there is overwritten.
+pub fn replace_through(temp: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = write_new(temp, bytes).and_then(|()| fs::rename(temp, path));
     if let Err(error) = written {
-        let _ = fs::remove_file(&temp);
+        let _ = fs::remove_file(temp);
         return Err(failure("write", path, &error));
     }
     sync_folder(path)

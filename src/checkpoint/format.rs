@@ -33,6 +33,16 @@ pub(super) fn encode(key: &str, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         .map_err(|error| Error::internal(format!("cannot encode the checkpoint of {key}: {error}")))
 }
 
+/// The checkpoint of `key` in `bytes`; `Data` where they hold another series.
+pub(super) fn decode_of(key: &str, at: &str, bytes: &[u8]) -> Result<Checkpoint> {
+    let (held, checkpoint) = decode(at, bytes)?;
+    if held == key {
+        return Ok(checkpoint);
+    }
+    Err(Error::data(format!("the checkpoint {at} is of {held}, not of {key}"))
+        .with_hint("move it away, to where its series belongs; it was left as it is"))
+}
+
 /// The key and checkpoint in `bytes`; `at` names the place in errors.
 pub(super) fn decode(at: &str, bytes: &[u8]) -> Result<(String, Checkpoint)> {
     let corrupt = |error: serde_json::Error| {

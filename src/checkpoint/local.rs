@@ -9,14 +9,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::format::{decode, encode};
-use crate::disk::{blocking, failure, files_below, make_folder, replace, sync_folder};
+use super::format::{decode, decode_of, encode};
+use crate::disk::{TEMP, blocking, failure, files_below, make_folder, replace_through, sync_folder};
 use crate::error::{Error, Result};
 use crate::ports::{Checkpoint, CheckpointStore};
 
 /// Longer parts of a key are shortened and given a hash: file names end at 255 bytes.
 const LONGEST: usize = 150;
 const ENDING: &str = "json";
+/// In no key: marks the names of shortened parts.
+const SHORTENED: char = '~';
 
 /// One JSON file per series under a folder.
 #[derive(Debug, Clone)]
@@ -52,11 +54,14 @@ impl LocalCheckpointStore {
         let (path, key) = (self.path(key)?, key.to_owned());
         blocking(move || {
             let _held = lock(&path)?;
-            let old = read(&path)?;
+            let old = read(&path, &key)?;
             let mut checkpoint = old.clone().unwrap_or_default();
             let answer = change(&mut checkpoint);
-            if old.as_ref() != Some(&checkpoint) {
-                replace(&path, &encode(&key, &checkpoint)?)?;
+            if old.as_ref() == Some(&checkpoint) {
+                // Whoever wrote it may have been killed between its rename and its sync.
+                sync_folder(&path)?;
+            } else {
+                replace_through(&path.with_extension(TEMP), &path, &encode(&key, &checkpoint)?)?;
             }
             Ok(answer)
         })
@@ -69,7 +74,7 @@ fn file_name(part: &str) -> String {
         return part.to_owned();
     }
     let hash = format!("{:x}", Sha256::digest(part));
-    format!("{}~{}", &part[..LONGEST], &hash[..24])
+    format!("{}{SHORTENED}{}", &part[..LONGEST], &hash[..24])
 }
 
 /// Held until dropped; the file stays, as removing it would race with the next holder.
@@ -85,31 +90,56 @@ fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn read(path: &Path) -> Result<Option<Checkpoint>> {
-    read_with_key(path).map(|found| found.map(|(_, checkpoint)| checkpoint))
+fn read(path: &Path, key: &str) -> Result<Option<Checkpoint>> {
+    bytes_of(path)?.map(|bytes| decode_of(key, &path.display().to_string(), &bytes)).transpose()
 }
 
-fn read_with_key(path: &Path) -> Result<Option<(String, Checkpoint)>> {
+fn bytes_of(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
-        Ok(bytes) => decode(&path.display().to_string(), &bytes).map(Some),
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failure("read", path, &error)),
     }
+}
+
+/// The key whose checkpoint is `path`: its name, or what is inside where the name was shortened.
+/// Other files are not opened, so that one damaged file hides no other series.
+fn key_of(root: &Path, path: &Path) -> Result<Option<String>> {
+    if path.extension().is_none_or(|ending| ending != ENDING) {
+        return Ok(None);
+    }
+    let name = path.strip_prefix(root).unwrap_or(path).with_extension("");
+    let name = name.to_string_lossy();
+    if !name.contains(SHORTENED) {
+        return Ok(Some(name.into_owned()));
+    }
+    let held = bytes_of(path)?.map(|bytes| decode(&path.display().to_string(), &bytes)).transpose()?;
+    Ok(held.map(|(key, _)| key))
+}
+
+/// Removes the file under its lock: a commit that runs meanwhile would bring it back.
+fn remove(path: &Path) -> Result<()> {
+    if !path.try_exists().map_err(|error| failure("open", path, &error))? {
+        return Ok(());
+    }
+    let _held = lock(path)?;
+    for unwanted in [path, &path.with_extension(TEMP)] {
+        match fs::remove_file(unwanted) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(failure("delete", unwanted, &error));
+            }
+            _ => {}
+        }
+    }
+    sync_folder(path)
 }
 
 #[async_trait]
 impl CheckpointStore for LocalCheckpointStore {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
         let path = self.path(key)?;
-        let asked = key.to_owned();
-        blocking(move || {
-            let Some((held, checkpoint)) = read_with_key(&path)? else { return Ok(None) };
-            if held == asked {
-                return Ok(Some(checkpoint));
-            }
-            Err(Error::data(format!("the checkpoint {} is of {held}, not of {asked}", path.display())))
-        })
-        .await
+        let key = key.to_owned();
+        blocking(move || read(&path, &key)).await
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
@@ -121,10 +151,8 @@ impl CheckpointStore for LocalCheckpointStore {
         let (root, prefix) = (Arc::clone(&self.root), prefix.to_owned());
         blocking(move || {
             let mut keys = Vec::new();
-            for path in
-                files_below(&root)?.iter().filter(|path| path.extension().is_some_and(|it| it == ENDING))
-            {
-                keys.extend(read_with_key(path)?.map(|(key, _)| key).filter(|key| key.starts_with(&prefix)));
+            for path in files_below(&root)? {
+                keys.extend(key_of(&root, &path)?.filter(|key| key.starts_with(&prefix)));
             }
             keys.sort();
             Ok(keys)
@@ -134,12 +162,7 @@ impl CheckpointStore for LocalCheckpointStore {
 
     async fn delete(&self, key: &str) -> Result<()> {
         let path = self.path(key)?;
-        blocking(move || match fs::remove_file(&path) {
-            Ok(()) => sync_folder(&path),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failure("delete", &path, &error)),
-        })
-        .await
+        blocking(move || remove(&path)).await
     }
 
     async fn reset(&self, key: &str) -> Result<u64> {

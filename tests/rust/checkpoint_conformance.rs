@@ -18,10 +18,12 @@ fn facts(ranges: &[(i64, i64, State)]) -> Checkpoint {
 /// Runs the whole suite; `open` opens the same (at first empty) store each time.
 pub(crate) async fn all(open: impl Fn() -> Arc<dyn CheckpointStore>) {
     absent_merged_and_reopened(&open).await;
+    any_order(&open).await;
     generations(&open).await;
     odd_names_and_listing(&open).await;
     huge(&open).await;
     concurrent(&open).await;
+    deleted_while_committing(&open).await;
     cancelled(&open).await;
 }
 
@@ -43,6 +45,20 @@ async fn absent_merged_and_reopened(open: &impl Fn() -> Arc<dyn CheckpointStore>
     );
     store.delete(KEY).await.unwrap();
     assert_eq!(open().load(KEY).await.unwrap(), None);
+}
+
+async fn any_order(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
+    let store = open();
+    let parts =
+        [facts(&[(0, 10, State::Empty)]), facts(&[(5, 20, State::Data)]), facts(&[(15, 30, State::Empty)])];
+    let expected = facts(&[(0, 5, State::Empty), (5, 20, State::Data), (20, 30, State::Empty)]);
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for part in order {
+            store.commit(KEY, &parts[part]).await.unwrap();
+        }
+        assert_eq!(store.load(KEY).await.unwrap().as_ref(), Some(&expected), "{order:?}");
+        store.delete(KEY).await.unwrap();
+    }
 }
 
 async fn generations(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
@@ -115,6 +131,28 @@ async fn concurrent(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
     }
     let held = open().load("test/ohlcv/RACE/1m").await.unwrap().unwrap();
     assert_eq!(held.coverage.segment_count(), 64, "no concurrent commit is lost");
+}
+
+/// A delete comes before or after a commit; never in between, where it would be undone.
+async fn deleted_while_committing(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
+    let key = "test/ohlcv/DELETED/1m";
+    let (old, new) = (facts(&[(0, 1, State::Data)]), facts(&[(5, 6, State::Data)]));
+    for round in 0..200 {
+        open().commit(key, &old).await.unwrap();
+        let (store, delta) = (open(), new.clone());
+        let commit = tokio::spawn(async move { store.commit(key, &delta).await });
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        open().delete(key).await.unwrap();
+        commit.await.unwrap().unwrap();
+        let held = open().load(key).await.unwrap();
+        assert!(
+            held.is_none() || held.as_ref() == Some(&new),
+            "round {round}: the delete was undone: {held:?}"
+        );
+    }
+    open().delete(key).await.unwrap();
 }
 
 async fn cancelled(open: &impl Fn() -> Arc<dyn CheckpointStore>) {

@@ -20,7 +20,17 @@ fn facts(start: i64) -> Checkpoint {
 }
 
 fn file(folder: &Path) -> PathBuf {
-    folder.join(format!("{KEY}.json"))
+    file_of(folder, KEY)
+}
+
+fn file_of(folder: &Path, key: &str) -> PathBuf {
+    folder.join(format!("{key}.json"))
+}
+
+/// How many unfinished files lie beside the checkpoint.
+fn unfinished(folder: &Path) -> usize {
+    let names = fs::read_dir(file(folder).parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().ends_with("qf-tmp")).count()
 }
 
 #[tokio::test]
@@ -48,6 +58,41 @@ async fn what_cannot_be_read_is_named_and_never_overwritten() {
 }
 
 #[tokio::test]
+async fn a_file_of_another_series_is_neither_merged_into_nor_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalCheckpointStore::new(folder.path());
+    let other = KEY.replace("BTC", "ETH");
+    store.commit(&other, &facts(7)).await.unwrap();
+    store.commit(KEY, &facts(0)).await.unwrap();
+    fs::copy(file_of(folder.path(), &other), file(folder.path())).unwrap();
+    let before = fs::read(file(folder.path())).unwrap();
+    for error in [
+        store.load(KEY).await.unwrap_err(),
+        store.commit(KEY, &facts(5)).await.unwrap_err(),
+        store.reset(KEY).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), Kind::Data, "{error}");
+        assert!(error.message().contains("BTC/1m.json") && error.message().contains(&other), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("move it away")), "{error}");
+    }
+    assert_eq!(fs::read(file(folder.path())).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_damaged_file_does_not_hide_the_other_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalCheckpointStore::new(folder.path());
+    let other = KEY.replace("BTC", "ETH");
+    store.commit(&other, &facts(0)).await.unwrap();
+    store.commit(KEY, &facts(0)).await.unwrap();
+    fs::write(file(folder.path()), "not json").unwrap();
+    assert_eq!(store.list("test/").await.unwrap(), [KEY, &other], "damage is for load to tell");
+    assert_eq!(store.list("test/ohlcv/E").await.unwrap(), [other]);
+    store.delete(KEY).await.unwrap();
+    assert_eq!(store.load(KEY).await.unwrap(), None, "a damaged file can be deleted");
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_is_an_invalid_argument() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "x").unwrap();
@@ -64,8 +109,30 @@ async fn what_a_killed_writer_left_is_not_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalCheckpointStore::new(folder.path());
     store.commit(KEY, &facts(0)).await.unwrap();
-    fs::write(file(folder.path()).with_file_name(".1m.json.1-1.qf-tmp"), "half").unwrap();
+    for name in ["1m.qf-tmp", ".1m.json.1-1.qf-tmp"] {
+        fs::write(file(folder.path()).with_file_name(name), "half").unwrap();
+    }
     assert_eq!(store.list("").await.unwrap(), [KEY]);
+    store.commit(KEY, &facts(1)).await.unwrap();
+    let held = store.load(KEY).await.unwrap().unwrap();
+    assert_eq!(held.coverage.ranges(State::Data), [TimeRange::new(0, 2).unwrap()]);
+}
+
+#[tokio::test]
+async fn killed_writers_do_not_pile_up_files() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..10 {
+        let mut child = spawn(folder.path(), number, 100_000);
+        while !folder.path().join(format!("acknowledged-{number}")).exists() {
+            tokio::task::yield_now().await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(unfinished(folder.path()) <= 1, "the next writer reuses what a killed one left");
+    }
+    let store = LocalCheckpointStore::new(folder.path());
+    store.commit(KEY, &facts(-1)).await.unwrap();
+    assert_eq!(unfinished(folder.path()), 0);
 }
 
 /// Not a test of its own: the body of the children below.
