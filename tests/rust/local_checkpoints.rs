@@ -163,11 +163,11 @@ fn spawn(folder: &Path, number: usize, commits: usize) -> Child {
 #[tokio::test]
 async fn processes_that_race_on_one_series_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    for child in (0..8).map(|number| spawn(folder.path(), number, 25)).collect::<Vec<_>>() {
+    for child in (0..32).map(|number| spawn(folder.path(), number, 25)).collect::<Vec<_>>() {
         assert!(child.wait_with_output().unwrap().status.success());
     }
     let held = LocalCheckpointStore::new(folder.path()).load(KEY).await.unwrap().unwrap();
-    assert_eq!(held.coverage.segment_count(), 8 * 25);
+    assert_eq!(held.coverage.segment_count(), 32 * 25);
 }
 
 #[tokio::test]
