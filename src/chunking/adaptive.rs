@@ -13,15 +13,31 @@ use crate::timeframe::Timeframe;
 const SLOW: Duration = Duration::from_secs(5);
 /// Faster ones grow it.
 const FAST: Duration = Duration::from_secs(1);
-/// So many fast answers in a row grow it once.
+/// So many fast answers grow it once.
 const STREAK: u32 = 3;
 /// Powers of two by which the chunk may differ from its start.
 const MOST: i32 = 6;
+const LEAST: i32 = -MOST;
 
-/// Per timeframe: the power of two, and fast answers in a row.
-type Level = (i32, u32);
+/// What is known of one timeframe.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// The power of two.
+    power: i32,
+    /// Fast answers since it last changed.
+    fast: u32,
+    /// The greatest power whose cells the source answers at once, as last asked.
+    most: i32,
+}
 
-/// Cells of a base size times a power of two; since sizes double, their grids nest.
+impl Default for Level {
+    fn default() -> Self {
+        Self { power: 0, fast: 0, most: MOST }
+    }
+}
+
+/// Cells of a base size times a power of two: doubled, or halved (the first half is the longer one), so that
+/// every cell is the union of two of the next smaller size and the grids nest.
 #[derive(Debug, Default)]
 pub struct AdaptiveChunkStrategy {
     levels: Mutex<BTreeMap<Timeframe, Level>>,
@@ -38,30 +54,41 @@ fn base(timeframe: Timeframe) -> u32 {
     }
 }
 
-fn scaled(base: u32, level: i32) -> u32 {
-    if level >= 0 { base << level } else { (base >> -level).max(1) }
+/// Bars of the longest cell at `power`.
+fn longest(base: u32, power: i32) -> u32 {
+    if power >= 0 { base << power } else { base.div_ceil(1 << -power) }
+}
+
+/// The greatest power, not above `power`, whose cells hold at most `max_bars`.
+fn fitting(base: u32, mut power: i32, max_bars: u32) -> i32 {
+    while longest(base, power) > max_bars.max(1) {
+        power -= 1;
+    }
+    power
 }
 
 impl ChunkStrategy for AdaptiveChunkStrategy {
     fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, max_bars: u32) -> TimeRange {
-        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut level = levels.get(&timeframe).map_or(0, |level| level.0);
+        let base = base(timeframe);
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let level = levels.entry(timeframe).or_default();
+        level.most = fitting(base, MOST, max_bars);
+        let power = level.power.min(level.most);
         drop(levels);
-        while scaled(base(timeframe), level) > max_bars.max(1) {
-            level -= 1;
-        }
-        first_cell(range, timeframe, scaled(base(timeframe), level))
+        first_cell(range, timeframe, longest(base, power.max(0)), (-power).max(0).unsigned_abs())
     }
 
     fn observe(&self, observation: &Observation) {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
-        let (level, streak) = levels.entry(observation.timeframe).or_default();
+        let level = levels.entry(observation.timeframe).or_default();
+        // What the source's rows per request cut is the size that was answered, and from which to go on.
+        let power = level.power.min(level.most);
         if observation.truncated || observation.elapsed > SLOW {
-            (*level, *streak) = ((*level - 1).max(-MOST), 0);
+            (level.power, level.fast) = ((power - 1).max(LEAST), 0);
         } else if observation.elapsed < FAST {
-            *streak += 1;
-            if *streak == STREAK {
-                (*level, *streak) = ((*level + 1).min(MOST), 0);
+            level.fast += 1;
+            if level.fast == STREAK {
+                (level.power, level.fast) = ((power + 1).min(level.most).max(LEAST), 0);
             }
         }
     }

@@ -2,24 +2,44 @@
 
 use super::first_cell;
 use crate::ports::ChunkStrategy;
-use crate::time_range::TimeRange;
+use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
 
-/// Cuts at multiples of `bars` bars since 1970.
+#[derive(Debug, Clone, Copy)]
+enum Size {
+    Bars(u32),
+    Duration(Millis),
+}
+
+/// Cuts at multiples of a number of bars, counted from the first Monday of 1970 (months from January 1970).
 #[derive(Debug, Clone, Copy)]
 pub struct FixedChunkStrategy {
-    bars: u32,
+    size: Size,
 }
 
 impl FixedChunkStrategy {
     /// Chunks of `bars` bars; 0 counts as 1.
     pub fn new(bars: u32) -> Self {
-        Self { bars: bars.max(1) }
+        Self { size: Size::Bars(bars.max(1)) }
+    }
+
+    /// Chunks of as many whole bars as fit `length` milliseconds, at least one; a month counts as 28 days.
+    pub const fn from_duration(length: Millis) -> Self {
+        Self { size: Size::Duration(length) }
+    }
+
+    fn bars(self, timeframe: Timeframe) -> u32 {
+        match self.size {
+            Size::Bars(bars) => bars,
+            Size::Duration(length) => {
+                u32::try_from((length / timeframe.shortest()).max(1)).unwrap_or(u32::MAX)
+            }
+        }
     }
 }
 
 impl ChunkStrategy for FixedChunkStrategy {
     fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, max_bars: u32) -> TimeRange {
-        first_cell(range, timeframe, self.bars.min(max_bars.max(1)))
+        first_cell(range, timeframe, self.bars(timeframe).min(max_bars.max(1)), 0)
     }
 }

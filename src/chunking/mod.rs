@@ -19,10 +19,20 @@ fn bar_number(timeframe: Timeframe, at: Millis) -> i64 {
     if open >= epoch { timeframe.count(epoch, open) as i64 } else { -(timeframe.count(open, epoch) as i64) }
 }
 
-/// The part of `range` up to the next boundary of cells of `bars` bars.
-fn first_cell(range: TimeRange, timeframe: Timeframe, bars: u32) -> TimeRange {
+/// The part of `range` up to the next boundary of cells of `bars` bars, each halved `halvings` times
+/// but never below one bar.
+fn first_cell(range: TimeRange, timeframe: Timeframe, bars: u32, halvings: u32) -> TimeRange {
     let inside = bar_number(timeframe, range.start()).rem_euclid(i64::from(bars)) as u32;
-    let boundary = timeframe.step(timeframe.floor(range.start()), bars - inside);
+    let (mut from, mut to) = (0, bars);
+    for _ in 0..halvings.min(u32::BITS) {
+        let middle = from + (to - from).div_ceil(2);
+        if inside < middle {
+            to = middle;
+        } else {
+            from = middle;
+        }
+    }
+    let boundary = timeframe.step(timeframe.floor(range.start()), to - inside);
     TimeRange::non_empty(range.start(), boundary.min(range.end())).unwrap_or(range)
 }
 
@@ -133,6 +143,72 @@ mod tests {
             let expected: Vec<Millis> = ends(start).into_iter().filter(|end| *end > shifted).collect();
             prop_assert_eq!(ends(shifted), expected);
         }
+    }
+
+    /// Ends of the cells between the first and the last boundary of `range`.
+    fn ends(range: TimeRange, timeframe: Timeframe, max_bars: u32) -> Vec<Millis> {
+        let strategy = AdaptiveChunkStrategy::default();
+        (0..20).for_each(|_| strategy.observe(&observation(timeframe, 1, false)));
+        chunks(vec![range], timeframe, max_bars, &strategy).map(TimeRange::end).collect()
+    }
+
+    #[test]
+    fn every_cell_is_the_union_of_two_of_the_next_smaller_size() {
+        for timeframe in ["1m", "5m", "15m", "1h", "4h", "12h", "1d", "1w", "1M"] {
+            let timeframe: Timeframe = timeframe.parse().unwrap();
+            let start = timeframe.ceil(1_600_000_000_000);
+            let range = TimeRange::new(start, timeframe.step(start, 3000)).unwrap();
+            let mut coarse = ends(range, timeframe, 100_000);
+            for max_bars in (1..2000).rev() {
+                let fine = ends(range, timeframe, max_bars);
+                assert!(coarse.iter().all(|end| fine.binary_search(end).is_ok()), "{timeframe} {max_bars}");
+                let parts =
+                    |pair: &[Millis]| fine.iter().filter(|at| pair[0] < **at && **at <= pair[1]).count();
+                assert!(coarse.windows(2).all(|pair| parts(pair) <= 2), "{timeframe} {max_bars}");
+                coarse = fine;
+            }
+            assert_eq!(coarse.len(), 3000, "down to one bar");
+        }
+    }
+
+    #[test]
+    fn weeks_are_cut_by_fours_and_months_by_calendar_years() {
+        let cut = |timeframe, max_bars| -> Vec<String> {
+            let range = TimeRange::new(1_704_067_200_000, 1_767_225_600_000).unwrap(); // 2024 and 2025
+            let range = TimeRange::new(range.start(), Timeframe::floor(timeframe, range.end())).unwrap();
+            let strategy = AdaptiveChunkStrategy::default();
+            let cut = chunks(vec![range], timeframe, max_bars, &strategy);
+            cut.map(|chunk| crate::time_range::iso(chunk.end())[..10].to_owned()).take(3).collect()
+        };
+        assert_eq!(cut(Timeframe::Month, 1000), ["2025-01-01", "2026-01-01"]);
+        assert_eq!(cut(Timeframe::Month, 6), ["2024-07-01", "2025-01-01", "2025-07-01"]);
+        assert_eq!(cut(Timeframe::Week, 1000), ["2024-01-22", "2024-02-19", "2024-03-18"]);
+    }
+
+    #[test]
+    fn a_duration_is_cut_into_whole_bars() {
+        let range = TimeRange::new(0, 100 * 86_400_000).unwrap();
+        let bars = |length, timeframe: Timeframe| {
+            let chunk = FixedChunkStrategy::from_duration(length).first_chunk(range, timeframe, 1_000_000);
+            timeframe.count(chunk.start(), chunk.end())
+        };
+        assert_eq!(bars(86_400_000, MINUTE), 1440);
+        assert_eq!(bars(86_400_000, Timeframe::Minutes(60)), 24);
+        assert_eq!(bars(1, MINUTE), 1);
+        assert_eq!(bars(-1, MINUTE), 1);
+    }
+
+    #[test]
+    fn a_level_does_not_run_away_above_the_rows_per_request() {
+        let strategy = AdaptiveChunkStrategy::default();
+        let range = TimeRange::new(0, 100 * 86_400_000).unwrap();
+        let bars = || MINUTE.count(0, strategy.first_chunk(range, MINUTE, 2000).end());
+        for _ in 0..100 {
+            assert_eq!(bars(), 1440);
+            strategy.observe(&observation(MINUTE, 1, false));
+        }
+        strategy.observe(&observation(MINUTE, 1, true));
+        assert_eq!(bars(), 720, "one cut answer shrinks at once");
     }
 
     #[test]
