@@ -23,7 +23,8 @@ pub struct Checked {
 }
 
 /// Checks the answer to a request for `range`. `Data`, naming the first offender, where a row lies outside
-/// the range or off the grid, where two rows of one bar differ, or where values cannot be true.
+/// the range or off the grid, where two rows of one closed bar differ, or where its values cannot be true.
+/// A forming bar may still change, so its values are not looked at.
 pub fn check(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis) -> Result<Checked> {
     for at in batch.ts() {
         if !range.contains(*at) {
@@ -39,45 +40,51 @@ pub fn check(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis)
             )));
         }
     }
-    let (batch, duplicates) = in_order(batch)?;
+    let (batch, forming) = closed(&sorted(batch)?, range, timeframe, now);
+    let (batch, duplicates) = without_repetitions(batch)?;
     if batch.data_type() == DataType::Ohlcv {
         prices(&batch)?;
     }
-    let closed = batch.ts().partition_point(|open| timeframe.next(*open) <= now);
-    let forming = (batch.len() - closed) as u64;
-    let last = batch.ts().get(closed).copied();
-    let batch = match last {
-        Some(first_open) => TimeRange::non_empty(range.start(), first_open)
-            .map_or_else(|| Batch::empty(batch.data_type()), |closed| batch.within(closed)),
-        None => batch,
-    };
     Ok(Checked { batch, duplicates, forming })
 }
 
-/// The rows in time order without exact repetitions; no copy where there is nothing to do.
-fn in_order(batch: &Batch) -> Result<(Batch, u64)> {
+/// The rows in time order; no copy where they are.
+fn sorted(batch: &Batch) -> Result<Batch> {
     let ts = batch.ts();
-    if ts.windows(2).all(|pair| pair[0] < pair[1]) {
-        return Ok((batch.clone(), 0));
+    if ts.is_sorted() {
+        return Ok(batch.clone());
     }
     let mut order: Vec<u32> = (0..ts.len() as u32).collect();
     order.sort_by_key(|row| ts[*row as usize]);
-    let sorted = select(batch, &UInt32Array::from(order))?;
-    let ts = sorted.ts();
+    select(batch, &UInt32Array::from(order))
+}
+
+/// The bars that have closed by `now`, and how many rows have not. No copy.
+fn closed(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis) -> (Batch, u64) {
+    let closed = batch.ts().partition_point(|open| timeframe.next(*open) <= now);
+    let Some(first_open) = batch.ts().get(closed).copied() else { return (batch.clone(), 0) };
+    let kept = TimeRange::non_empty(range.start(), first_open)
+        .map_or_else(|| Batch::empty(batch.data_type()), |closed| batch.within(closed));
+    (kept, (batch.len() - closed) as u64)
+}
+
+/// The rows (in time order) without exact repetitions; no copy where there are none.
+fn without_repetitions(batch: Batch) -> Result<(Batch, u64)> {
+    let ts = batch.ts();
+    if ts.windows(2).all(|pair| pair[0] < pair[1]) {
+        return Ok((batch, 0));
+    }
     let mut keep = vec![true; ts.len()];
     for row in 1..ts.len() {
         if ts[row] == ts[row - 1] {
-            if !same_row(sorted.rows(), row - 1, row) {
+            if !same_row(batch.rows(), row - 1, row) {
                 return Err(Error::data(format!("the answer holds two different rows of {}", iso(ts[row]))));
             }
             keep[row] = false;
         }
     }
     let repeated = keep.iter().filter(|kept| !**kept).count() as u64;
-    if repeated == 0 {
-        return Ok((sorted, 0));
-    }
-    let kept = arrow_select::filter::filter_record_batch(sorted.rows(), &BooleanArray::from(keep));
+    let kept = arrow_select::filter::filter_record_batch(batch.rows(), &BooleanArray::from(keep));
     let kept = kept.map_err(|error| Error::internal(error.to_string()))?;
     Ok((Batch::from_record_batch(batch.data_type(), &kept)?, repeated))
 }
@@ -196,7 +203,48 @@ mod tests {
         assert!(check(&bars(&[0], 2.0), range(10), MINUTE, 59_999).unwrap().batch.is_empty());
     }
 
+    #[test]
+    fn a_forming_bar_may_still_differ_or_be_odd() {
+        let (closed, odd) = (bars(&[0], 2.0), bars(&[60_000, 60_000], 1.0));
+        let other = bars(&[60_000], 3.0);
+        let parts = [other.rows(), odd.rows(), closed.rows()];
+        let all = arrow_select::concat::concat_batches(&odd.rows().schema(), parts).unwrap();
+        let all = Batch::from_record_batch(DataType::Ohlcv, &all).unwrap();
+        let checked = check(&all, range(10), MINUTE, 60_000).unwrap();
+        assert_eq!((checked.batch.ts(), checked.duplicates, checked.forming), (&[0][..], 0, 3));
+        assert_eq!(check(&all, range(10), MINUTE, 120_000).unwrap_err().kind(), Kind::Data);
+    }
+
     proptest! {
+        #[test]
+        fn an_answer_is_what_a_naive_model_says(
+            rows in prop::collection::vec((-2..12_i64, 0..40_u8, 0..25_u8), 0..9), closed in -1..12_i64,
+        ) {
+            // A row is off the grid, or has another high, once in a while.
+            let rows: Vec<(Millis, f64)> = rows.into_iter().map(|(bar, off, high)| {
+                let high = match high { 0 => 1.0, 1 => 3.0, _ => 2.0 };
+                (bar.clamp(0, 11 - i64::from(off > 0)) * 60_000 + i64::from(off == 1), high)
+            }).collect();
+            let empty = Batch::empty(DataType::Ohlcv);
+            let one: Vec<Batch> = rows.iter().map(|(at, high)| bars(&[*at], *high)).collect();
+            let all = arrow_select::concat::concat_batches(&empty.rows().schema(), one.iter().map(Batch::rows));
+            let batch = Batch::from_record_batch(DataType::Ohlcv, &all.unwrap()).unwrap();
+
+            let answer = check(&batch, range(11), MINUTE, closed * 60_000);
+            let kept: Vec<_> = rows.iter().filter(|(at, _)| at + 60_000 <= closed * 60_000).copied().collect();
+            let mut model = std::collections::BTreeMap::new();
+            let mut wrong = rows.iter().any(|(at, _)| *at >= 660_000 || at % 60_000 != 0);
+            for (at, high) in &kept {
+                wrong |= *high < 2.0 || model.insert(*at, *high).is_some_and(|other| other.to_bits() != high.to_bits());
+            }
+            prop_assert_eq!(answer.is_err(), wrong);
+            if let Ok(checked) = answer {
+                prop_assert!(checked.batch.ts().iter().eq(model.keys()));
+                prop_assert_eq!(checked.forming as usize, rows.len() - kept.len());
+                prop_assert_eq!(checked.duplicates as usize, kept.len() - model.len());
+            }
+        }
+
         #[test]
         fn gaps_are_exactly_the_bars_without_a_row(present in prop::collection::vec(any::<bool>(), 1..60)) {
             let ts: Vec<Millis> = present.iter().enumerate().filter(|(_, held)| **held).map(|(bar, _)| bar as i64 * 60_000).collect();
