@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--dest", required=True)
     for name, default in (("symbols", 8), ("days", 90), ("concurrency", 8), ("rate", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--write-only", action="store_true", help="the lake takes PUT and nothing else")
     parser.add_argument("--checkpoint", help="folder; by default beside a local destination, else a temporary one")
     options = parser.parse_args()
     local = not options.dest.startswith("s3://")
@@ -47,7 +48,7 @@ def main() -> None:
     symbols = [f"{NAMES[i]}USDT_PERP.A" if i < len(NAMES) else f"SYM{i:03d}USDT_PERP.A" for i in range(options.symbols)]
     workflow = BackfillWorkflow(
         adapter=CoinalyzeAdapter(api_key="bench", base_url=f"{options.api}/v1", retention=None),
-        writer=BronzeWriter(options.dest),
+        writer=BronzeWriter(options.dest, write_only=options.write_only),
         checkpoint_store=LocalCheckpointStore(folder),
         chunk_strategy=FixedChunkStrategy(1440),
         rate_limiter=AdaptiveRateLimiter(rate, rate, 1, windows=windows),

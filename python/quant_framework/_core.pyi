@@ -78,6 +78,7 @@ class BronzeWriter:
         region: str | None = None,
         path_style: bool | None = None,
         compression: str | None = None,
+        write_only: bool = False,
     ) -> BronzeWriter: ...
     @property
     def url(self) -> str: ...

@@ -22,6 +22,7 @@ use crate::time_range::TimeRange;
 pub struct BronzeWriter {
     objects: Box<dyn Objects>,
     encoding: Encoding,
+    write_only: bool,
 }
 
 impl BronzeWriter {
@@ -32,7 +33,15 @@ impl BronzeWriter {
         } else {
             Box::new(Folder::new(local_path(url)?))
         };
-        Ok(Self { objects, encoding })
+        Ok(Self { objects, encoding, write_only: false })
+    }
+
+    /// For credentials that may put objects and nothing else: never lists, never deletes. What a crashed run
+    /// left is then replaced only where a resumed run cuts its chunks as before (`FixedChunkStrategy`).
+    #[must_use]
+    pub fn write_only(mut self) -> Self {
+        self.write_only = true;
+        self
     }
 }
 
@@ -60,12 +69,15 @@ fn lineage(series: &Series, range: TimeRange, fetched: &Fetched) -> Vec<(String,
 #[async_trait]
 impl DataWriter for BronzeWriter {
     async fn prepare(&self) -> Result<()> {
-        self.objects.probe().await
+        self.objects.probe(!self.write_only).await
     }
 
     /// Deletes the objects that lie wholly inside `range`. One that reaches beyond it overlaps what is covered,
     /// and so is named by a checkpoint: chunks end where missing ranges end.
     async fn clear(&self, series: &Series, missing: TimeRange) -> Result<()> {
+        if self.write_only {
+            return Ok(());
+        }
         for key in self.objects.list(&folder(series)).await? {
             let inside = |held: TimeRange| held.start() >= missing.start() && held.end() <= missing.end();
             if range(&key).is_some_and(inside) {

@@ -37,9 +37,9 @@ pub struct Encoding {
 }
 
 impl Default for Encoding {
-    /// The choice and its measurement are in docs/decisions.
+    /// Measured on recorded candles: docs/decisions/0005.
     fn default() -> Self {
-        Self { codec: Codec::Zstd(1) }
+        Self { codec: Codec::Lz4 }
     }
 }
 
@@ -56,7 +56,7 @@ impl FromStr for Encoding {
                 let level = level.filter(|level| (1..=22).contains(level));
                 Codec::Zstd(level.ok_or_else(|| {
                     Error::invalid(format!(
-                        "unknown compression {text:?}; use zstd, zstd1 to zstd22, lz4, snappy or none"
+                        "unknown compression {text:?}; use lz4, zstd, zstd1 to zstd22, snappy or none"
                     ))
                 })?)
             }
@@ -100,7 +100,7 @@ fn properties(
 }
 
 /// `batch` as one Parquet object with `lineage` as key-value metadata under `quant_framework.*`.
-pub(super) fn encode(batch: &Batch, lineage: &[(String, String)], encoding: Encoding) -> Result<Vec<u8>> {
+pub fn encode(batch: &Batch, lineage: &[(String, String)], encoding: Encoding) -> Result<Vec<u8>> {
     let failed =
         |error: parquet::errors::ParquetError| Error::internal(format!("cannot encode Parquet: {error}"));
     let schema = batch.rows().schema();

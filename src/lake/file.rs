@@ -25,7 +25,7 @@ impl Folder {
 
 #[async_trait]
 impl Objects for Folder {
-    async fn probe(&self) -> Result<()> {
+    async fn probe(&self, _clean_up: bool) -> Result<()> {
         let root = self.root.clone();
         blocking(move || {
             make_folder(&root)?;

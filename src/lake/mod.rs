@@ -8,5 +8,5 @@ mod object;
 mod s3;
 
 pub use bronze::BronzeWriter;
-pub use encoding::{Codec, Encoding, decode};
+pub use encoding::{Codec, Encoding, decode, encode};
 pub use s3::S3Settings;

@@ -8,8 +8,8 @@ use crate::error::Result;
 /// Objects by key. A put is atomic and durable when it returns.
 #[async_trait]
 pub(super) trait Objects: Send + Sync {
-    /// A one-line error where nothing can be written.
-    async fn probe(&self) -> Result<()>;
+    /// A one-line error where nothing can be written. Leaves nothing behind where it may `clean_up`.
+    async fn probe(&self, clean_up: bool) -> Result<()>;
     /// Creates or replaces `key`.
     async fn put(&self, key: &str, body: Bytes) -> Result<()>;
     /// Every key that starts with `prefix` (ending in a slash).

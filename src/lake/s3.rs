@@ -175,10 +175,10 @@ impl Pipe for aws_sdk_s3::Config {}
 
 #[async_trait]
 impl Objects for Bucket {
-    async fn probe(&self) -> Result<()> {
+    async fn probe(&self, clean_up: bool) -> Result<()> {
         let key = ".quant_framework_probe";
         self.put(key, Bytes::from_static(b"quant_framework was here")).await?;
-        self.delete(key).await
+        if clean_up { self.delete(key).await } else { Ok(()) }
     }
 
     async fn put(&self, key: &str, body: Bytes) -> Result<()> {

@@ -25,7 +25,7 @@ pub(super) struct BronzeWriter {
 #[pymethods]
 impl BronzeWriter {
     #[new]
-    #[pyo3(signature = (url, *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, compression=None))]
+    #[pyo3(signature = (url, *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, compression=None, write_only=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
     fn new(
         url: &str,
@@ -36,6 +36,7 @@ impl BronzeWriter {
         region: Option<String>,
         path_style: Option<bool>,
         compression: Option<&str>,
+        write_only: bool,
     ) -> PyResult<Self> {
         let settings = S3Settings {
             endpoint: endpoint_url,
@@ -47,6 +48,7 @@ impl BronzeWriter {
         };
         let encoding = compression.map(str::parse::<Encoding>).transpose()?.unwrap_or_default();
         let writer = lake::BronzeWriter::open(url, settings, encoding, Arc::new(SystemClock::default()))?;
+        let writer = if write_only { writer.write_only() } else { writer };
         Ok(Self { writer: Arc::new(writer), url: url.to_owned() })
     }
 

@@ -16,6 +16,8 @@ from quant_framework.orchestration.workflows import BackfillWorkflow
 from quant_framework.testing import OfflineExchange
 from servers import SeaweedS3
 
+pytest_plugins = ["pytester"]
+
 SHARED = Path(os.environ.get("QF_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 START = datetime(2026, 1, 5, tzinfo=timezone.utc)
 END = datetime(2026, 1, 19, tzinfo=timezone.utc)

@@ -69,7 +69,7 @@ def airflow(exchange, folder):
 def slow(exchange):
     """Each answer takes a moment, so that there is something to interrupt."""
     exchange.reset()
-    exchange._faults._faults.clear()
+    exchange.faults.clear()
     exchange.inject(Fault("latency", times=None, value=0.35))
 
 
@@ -125,7 +125,7 @@ def test_a_task_marked_failed_flushes_and_a_cleared_one_resumes(airflow, exchang
 
 
 def test_a_long_refusal_parks_the_task_without_using_up_a_retry(airflow, exchange, folder):
-    exchange._faults._faults.clear()
+    exchange.faults.clear()
     exchange.inject(Fault("429", times=1, value=8))
     run = airflow.trigger("parked")
     airflow.wait(lambda: airflow.task("parked", run)["state"] == "up_for_reschedule", 120)

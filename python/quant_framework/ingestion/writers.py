@@ -18,7 +18,9 @@ class BronzeWriter(_core.BronzeWriter):
         access_key: by default the SDK's usual chain (environment, profile, instance role); with ``secret_key``.
         secret_key: see ``access_key``.
         region: by default ``AWS_REGION`` or ``AWS_DEFAULT_REGION``, else ``us-east-1``.
-        compression: ``zstd``, ``zstd1`` to ``zstd22``, ``lz4``, ``snappy`` or ``none``.
+        compression: ``lz4`` (the default), ``zstd``, ``zstd1`` to ``zstd22``, ``snappy`` or ``none``.
+        write_only: for credentials that may put objects and nothing else: never list, never delete. What a crashed
+            run left is then replaced only where the resumed run cuts its chunks as before (``FixedChunkStrategy``).
 
     """
 
@@ -33,6 +35,7 @@ class BronzeWriter(_core.BronzeWriter):
         region: str | None = None,
         path_style: bool | None = None,
         compression: str | None = None,
+        write_only: bool = False,
     ) -> BronzeWriter:
         """Build the native writer; see the class."""
         variable = os.environ.get
@@ -49,4 +52,5 @@ class BronzeWriter(_core.BronzeWriter):
             region=region or variable("AWS_REGION") or variable("AWS_DEFAULT_REGION"),
             path_style=path_style,
             compression=compression,
+            write_only=write_only,
         )

@@ -22,7 +22,21 @@ STEPS = {
 }
 """Seconds of each interval that the protocol knows."""
 
-TIMEFRAMES = {"1m": "1min", "5m": "5min", "15m": "15min", "1h": "1hour", "4h": "4hour", "1d": "daily"}
+TIMEFRAMES = {
+    "1m": "1min",
+    "5m": "5min",
+    "15m": "15min",
+    "30m": "30min",
+    "1h": "1hour",
+    "2h": "2hour",
+    "4h": "4hour",
+    "6h": "6hour",
+    "12h": "12hour",
+    "1d": "daily",
+}
+
+CONVERTIBLE = frozenset({"open-interest-history", "liquidation-history"})
+"""Whose values ``convert_to_usd`` turns into dollars."""
 
 
 class Number(float):
@@ -72,15 +86,39 @@ def synthetic(kind: str, symbol: str, interval: str, at: int) -> dict | None:
     return base | {"v": trades * 1.125, "bv": trades * 0.5, "tx": trades, "btx": trades // 2}
 
 
+def in_usd(item: dict, symbol: str, interval: str) -> dict:
+    """``item`` with its values times the bar's synthetic close."""
+    price = synthetic("ohlcv-history", symbol, interval, item["t"])["c"]
+    return {key: value if key == "t" else value * price for key, value in item.items()}
+
+
+def opens(interval: str, start: int, end: int) -> range:
+    """The bars' open times in ``[start, end]`` seconds."""
+    step = STEPS[interval]
+    return range(-(-start // step) * step, end + 1, step)
+
+
+def text(items: list[dict]) -> str:
+    """Items as JSON without brackets; recorded numbers keep their digits."""
+    one = (
+        "".join(f',"{key}":{"null" if value is None else repr(value)}' for key, value in item.items()) for item in items
+    )
+    return ",".join(f"{{{fields[1:]}}}" for fields in one)
+
+
 class Recorded:
-    """Candles of a folder: ``<symbol>_<timeframe>.csv`` or ``.parquet`` with ``ts_ms, open, ..., volume``."""
+    """Candles of a folder: ``<symbol>_<timeframe>.csv`` or ``.parquet`` with ``ts_ms, open, ..., volume``.
+
+    A symbol that names its exchange (``BTCUSDT_PERP.A``) is served under its name, another one as ``<name>.R``.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.series: dict[tuple[str, str], dict[int, dict]] = {}
         for path in sorted(Path(folder).iterdir()):
             name, _, timeframe = path.stem.rpartition("_")
             if path.suffix in (".csv", ".parquet") and timeframe in TIMEFRAMES:
-                self.series[f"{name}.R", TIMEFRAMES[timeframe]] = self._read(path)
+                symbol = name if "." in name else f"{name}.R"
+                self.series[symbol, TIMEFRAMES[timeframe]] = self._read(path)
         if not self.series:
             raise ValueError(f"no recorded candles such as BTC_1m.csv in {folder}")
 
@@ -108,6 +146,5 @@ class Recorded:
 @lru_cache(maxsize=4096)
 def synthetic_text(kind: str, symbol: str, interval: str, start: int, end: int) -> str:
     """The items that open in ``[start, end]`` seconds (on the grid), as JSON without brackets."""
-    step = STEPS[interval]
-    items = (synthetic(kind, symbol, interval, at) for at in range(-(-start // step) * step, end + 1, step))
+    items = (synthetic(kind, symbol, interval, at) for at in opens(interval, start, end))
     return json.dumps([item for item in items if item], separators=(",", ":"))[1:-1]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+STATUSES = frozenset({"429", "500", "503"})
+"""Faults that are an answer's status; they cost no quota."""
 
 KINDS = frozenset(
     {
-        "429",
-        "500",
-        "503",
+        *STATUSES,
         "latency",
         "disconnect",
         "truncated_body",
@@ -33,6 +35,8 @@ class Fault:
         kind: one of ``KINDS``.
         times: for so many requests; ``None``: for ever.
         path: only where this is part of the request's path.
+        symbol: only for requests of this symbol.
+        after: pass so many matching requests first.
         value: seconds of ``latency``, Retry-After of ``429`` (none: without), rows of ``truncated_rows``.
 
     """
@@ -41,6 +45,12 @@ class Fault:
     times: int | None = 1
     path: str = "-history"
     value: float | None = None
+    symbol: str | None = None
+    after: int = 0
+
+    def concerns(self, path: str, symbols: Sequence[str]) -> bool:
+        """Whether it is meant for such a request."""
+        return self.path in path and self.symbol in (None, *symbols)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -50,20 +60,28 @@ class Fault:
 class FaultBox:
     """The faults still to come; each request takes at most one."""
 
-    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
-        self._faults = list(faults)
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._faults = [replace(fault) for fault in faults]
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
         """Add one more fault."""
         with self._lock:
-            self._faults.append(fault)
+            self._faults.append(replace(fault))
 
-    def take(self, path: str) -> Fault | None:
-        """The fault for a request of ``path``, used up once."""
+    def clear(self) -> None:
+        """Behave from now on."""
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, path: str, symbols: Sequence[str] = ()) -> Fault | None:
+        """The fault for a request of ``path`` and ``symbols``, used up once."""
         with self._lock:
             for fault in self._faults:
-                if fault.path in path:
+                if fault.concerns(path, symbols):
+                    if fault.after > 0:
+                        fault.after -= 1
+                        continue
                     if fault.times is not None:
                         fault.times -= 1
                         if fault.times <= 0:
