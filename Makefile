@@ -54,8 +54,8 @@ check: lint ## lints, and what must not be in the core
 	@! cargo tree --locked -e normal --no-default-features | grep -q pyo3 || { echo "pyo3 without the feature python"; exit 1; }
 	@echo "no pyo3 without the feature python"
 
-bench: build-dist ## criterion benches of the core
-	cargo bench --locked
+bench: build-dist ## criterion benches of the core (docs/benchmarks.md: whole runs, side by side)
+	cargo bench --locked --profile dist
 
 wheel: setup ## build the wheel into dist/
 	.venv/bin/maturin build --locked --profile dist --out dist

@@ -1,12 +1,19 @@
-//! Costs of the core, one at a time: planning, coverage, parsing, checking.
+//! Costs of the core, one at a time: planning, coverage, parsing, encoding. With `QF_SHARED` set, encoding also
+//! runs on the recorded candles of `$QF_SHARED/data/candles`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros; a failed step is a failed bench")]
 
 use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use quant_framework::adapters::{Field, Number, scan_history};
 use quant_framework::chunking::{AdaptiveChunkStrategy, chunks};
 use quant_framework::coverage::{Coverage, State};
+use quant_framework::lake::{Encoding, encode};
+use quant_framework::records::Batch;
+use quant_framework::series::DataType;
 use quant_framework::time_range::TimeRange;
 use quant_framework::timeframe::Timeframe;
 
@@ -61,5 +68,62 @@ fn parsing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, planning, coverage, parsing);
+/// A day of minutes that moves like a price, in ticks.
+fn walk() -> Batch {
+    let mut price = 42_000.0_f64;
+    let step = |n: i64| f64::from(u16::try_from((n * 7919) % 61).unwrap()) / 10.0 - 3.0;
+    let rows: Vec<[f64; 5]> = (0..1440)
+        .map(|n| {
+            let (open, close) = (price, price + step(n));
+            price = close;
+            [open, open.max(close) + 1.5, open.min(close) - 1.5, close, 1.0 + step(n + 1).abs()]
+        })
+        .collect();
+    batch((0..1440).map(|n| n * 60_000).collect(), &rows)
+}
+
+fn batch(ts: Vec<i64>, rows: &[[f64; 5]]) -> Batch {
+    let column =
+        |at: usize| -> ArrayRef { Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r[at]))) };
+    let absent = [
+        Arc::new(Float64Array::new_null(rows.len())) as ArrayRef,
+        Arc::new(Int64Array::new_null(rows.len())),
+        Arc::new(Int64Array::new_null(rows.len())),
+    ];
+    Batch::new(DataType::Ohlcv, ts, (0..5).map(column).chain(absent).collect()).unwrap()
+}
+
+/// The first day of a recorded file: `ts_ms,open,high,low,close,volume`.
+fn recorded(path: &Path) -> Batch {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().skip(1).take(1440);
+    let numbers = lines.map(|line| line.split(',').map(|value| value.parse::<f64>().unwrap()).collect());
+    let numbers: Vec<Vec<f64>> = numbers.collect();
+    let rows: Vec<[f64; 5]> = numbers.iter().map(|row| row[1..6].try_into().unwrap()).collect();
+    batch(numbers.iter().map(|row| row[0] as i64).collect(), &rows)
+}
+
+fn encoding(criterion: &mut Criterion) {
+    let mut days = vec![("walk".to_owned(), walk())];
+    if let Ok(shared) = std::env::var("QF_SHARED") {
+        let files = std::fs::read_dir(Path::new(&shared).join("data/candles")).unwrap();
+        for path in files.map(|file| file.unwrap().path()) {
+            days.push((path.file_stem().unwrap().to_string_lossy().into_owned(), recorded(&path)));
+        }
+    }
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Elements(1440));
+    for (name, day) in &days {
+        for codec in ["lz4", "zstd1", "snappy", "none"] {
+            let encoding: Encoding = codec.parse().unwrap();
+            let bytes = encode(day, &[], encoding).unwrap().len();
+            group.bench_function(format!("{name} {codec} ({bytes} bytes)"), |bench| {
+                bench.iter(|| encode(black_box(day), &[], encoding).unwrap());
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, planning, coverage, parsing, encoding);
 criterion_main!(benches);

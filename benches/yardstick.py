@@ -44,14 +44,13 @@ def main() -> None:
     local = not options.dest.startswith("s3://")
     folder = options.checkpoint or (f"{options.dest}/_checkpoints" if local else f"/tmp/yardstick-{os.getpid()}")
     rate = options.rate or 1_000_000
-    windows = [(options.rate, 1.0)] if options.rate else []
     symbols = [f"{NAMES[i]}USDT_PERP.A" if i < len(NAMES) else f"SYM{i:03d}USDT_PERP.A" for i in range(options.symbols)]
     workflow = BackfillWorkflow(
         adapter=CoinalyzeAdapter(api_key="bench", base_url=f"{options.api}/v1", retention=None),
         writer=BronzeWriter(options.dest, write_only=options.write_only),
         checkpoint_store=LocalCheckpointStore(folder),
         chunk_strategy=FixedChunkStrategy(1440),
-        rate_limiter=AdaptiveRateLimiter(rate, rate, 1, windows=windows),
+        rate_limiter=AdaptiveRateLimiter(rate, rate, 1, burst=rate),
         symbols=symbols,
         timeframes=["1m"],
         start=START,

@@ -351,8 +351,8 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn integer(&mut self) -> Scan<i64> {
         let number = self.number()?;
-        if number.plain && number.fraction == 0 && number.mantissa <= i64::MAX as u64 {
-            let value = number.mantissa as i64;
+        let whole = number.plain && number.fraction == 0;
+        if let (true, Ok(value)) = (whole, i64::try_from(number.mantissa)) {
             return Ok(if number.negative { -value } else { value });
         }
         let float = self.value(number)?;

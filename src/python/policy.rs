@@ -1,5 +1,6 @@
 //! Chunk strategies and the in-process limiter as Python classes.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,13 +90,14 @@ pub(super) struct WindowRateLimiter(Arc<WindowLimiter>);
 impl WindowRateLimiter {
     /// `windows`: (weight, seconds) pairs, none of which is ever exceeded; rates in requests a second.
     #[new]
-    #[pyo3(signature = (windows, base_rate=None, max_rate=None, min_rate=None, backoff_factor=2.0))]
+    #[pyo3(signature = (windows, base_rate=None, max_rate=None, min_rate=None, backoff_factor=2.0, burst=1))]
     fn new(
         windows: Vec<(u32, f64)>,
         base_rate: Option<f64>,
         max_rate: Option<f64>,
         min_rate: Option<f64>,
         backoff_factor: f64,
+        burst: u32,
     ) -> PyResult<Self> {
         let mut hard = Vec::new();
         for (weight, seconds) in windows {
@@ -108,17 +110,18 @@ impl WindowRateLimiter {
             };
             hard.push(Window { weight, period });
         }
-        let pace = base_rate
-            .map(|base| {
-                let (max, min) = (max_rate.unwrap_or(base), min_rate.unwrap_or(base));
-                let ordered =
-                    0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
-                let wrong = || {
-                    Error::invalid("rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1")
-                };
-                ordered.then_some(Pace { base, max, min, backoff_factor }).ok_or_else(wrong)
+        let pace = |base: f64| {
+            let (max, min) = (max_rate.unwrap_or(base), min_rate.unwrap_or(base));
+            let ordered = 0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
+            let burst = NonZeroU32::new(burst).filter(|_| ordered);
+            let pace = burst.map(|burst| Pace { base, max, min, backoff_factor, burst });
+            pace.ok_or_else(|| {
+                Error::invalid(
+                    "rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1, burst >= 1",
+                )
             })
-            .transpose()?;
+        };
+        let pace = base_rate.map(pace).transpose()?;
         Ok(Self(Arc::new(WindowLimiter::new(hard, pace, Arc::new(SystemClock::default())))))
     }
 

@@ -143,17 +143,15 @@ impl RateLimiter for WindowLimiter {
     }
 
     fn least_duration(&self, weight: u64) -> Duration {
-        let paced = self
-            .state()
-            .pacer
-            .as_ref()
-            .map_or(0.0, |pacer| weight.saturating_sub(1) as f64 / pacer.fastest());
+        let paced = self.state().pacer.as_ref().map_or(0.0, |pacer| pacer.least_seconds(weight));
         SlidingLog::new(self.windows.clone()).least_duration(weight).max(Duration::from_secs_f64(paced))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::clock::ManualClock;
     use crate::error::Kind;
@@ -222,9 +220,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_burst_goes_at_once_the_rest_at_the_rate_and_a_refusal_empties_the_bucket() {
+        let clock = ManualClock::new(0);
+        let burst = NonZeroU32::new(20).unwrap();
+        let pace = Pace { base: 10.0, max: 10.0, min: 10.0, backoff_factor: 2.0, burst };
+        let limiter = WindowLimiter::new(Vec::new(), Some(pace), Arc::new(clock.clone()));
+        for _ in 0..20 {
+            assert_eq!(limiter.acquire(1, None).await.unwrap(), Duration::ZERO);
+        }
+        for _ in 0..30 {
+            limiter.acquire(1, None).await.unwrap();
+        }
+        assert!((2.99..3.01).contains(&clock.monotonic().as_secs_f64()), "{:?}", clock.monotonic());
+        assert_eq!(limiter.least_duration(50), Duration::from_secs(3));
+        clock.sleep(Duration::from_secs(10)).await;
+        limiter.report(Feedback::Throttled { until: Some(clock.now()) });
+        assert!(limiter.acquire(1, None).await.unwrap() > Duration::from_millis(90));
+    }
+
+    #[tokio::test]
     async fn one_burst_of_refusals_cuts_the_rate_once_and_waiting_raises_it_again() {
         let clock = ManualClock::new(0);
-        let pace = Pace { base: 10.0, max: 50.0, min: 1.0, backoff_factor: 2.0 };
+        let pace = Pace { base: 10.0, max: 50.0, min: 1.0, backoff_factor: 2.0, burst: NonZeroU32::MIN };
         let limiter = WindowLimiter::new(Vec::new(), Some(pace), Arc::new(clock.clone()));
         let rate = || limiter.state().pacer.as_ref().unwrap().rate();
         limiter.acquire(1, None).await.unwrap();

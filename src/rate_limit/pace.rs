@@ -22,6 +22,8 @@ pub struct Pace {
     pub min: f64,
     /// A refusal divides the rate by this.
     pub backoff_factor: f64,
+    /// So many at once after a pause.
+    pub burst: NonZeroU32,
 }
 
 /// Steps from the slowest to the fastest rate.
@@ -54,17 +56,16 @@ pub(super) struct Pacer {
     granted_since_cut: bool,
 }
 
-fn governor_at(rate: f64, clock: &Monotonic) -> Governor {
+fn governor_at(rate: f64, burst: NonZeroU32, clock: &Monotonic) -> Governor {
     let period = Duration::from_secs_f64(1.0 / rate).max(Duration::from_nanos(1));
-    let quota =
-        Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(NonZeroU32::MIN);
+    let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
     RateLimiter::direct_with_clock(quota, clock.clone())
 }
 
 impl Pacer {
     pub(super) fn new(pace: Pace, clock: Arc<dyn Clock>) -> Self {
         let clock = Monotonic(clock);
-        let (clean_since, governor) = (clock.now(), governor_at(pace.base, &clock));
+        let (clean_since, governor) = (clock.now(), governor_at(pace.base, pace.burst, &clock));
         Self { pace, rate: pace.base, governor, clock, clean_since, waited: false, granted_since_cut: true }
     }
 
@@ -104,13 +105,14 @@ impl Pacer {
 
     fn set(&mut self, rate: f64) {
         self.rate = rate;
-        self.governor = governor_at(rate, &self.clock);
-        // A new limiter would let one request through at once: that place is taken.
-        let _ = self.governor.check();
+        self.governor = governor_at(rate, self.pace.burst, &self.clock);
+        // A new limiter would let a whole burst through at once: those places are taken.
+        let _ = self.governor.check_n(self.pace.burst);
     }
 
-    pub(super) const fn fastest(&self) -> f64 {
-        self.pace.max
+    /// The least time for `requests`, seconds.
+    pub(super) fn least_seconds(&self, requests: u64) -> f64 {
+        requests.saturating_sub(u64::from(self.pace.burst.get())) as f64 / self.pace.max
     }
 
     #[cfg(test)]

@@ -21,6 +21,7 @@ class AdaptiveRateLimiter(_core.WindowRateLimiter):
         min_rate: never slower.
         backoff_factor: a refusal by the source divides the rate by this, once per burst.
         windows: ``(weight, seconds)`` pairs; none is ever exceeded in any span of its length.
+        burst: so many requests at once after a pause, as a source with a token bucket allows.
 
     """
 
@@ -31,6 +32,7 @@ class AdaptiveRateLimiter(_core.WindowRateLimiter):
         min_rate: float = 1,
         backoff_factor: float = 2,
         windows: Sequence[tuple[int, float]] = (),
+        burst: int = 1,
     ) -> AdaptiveRateLimiter:
         """Build the native limiter; see the class."""
         return super().__new__(
@@ -40,6 +42,7 @@ class AdaptiveRateLimiter(_core.WindowRateLimiter):
             max_rate=max_rate,
             min_rate=min_rate,
             backoff_factor=backoff_factor,
+            burst=burst,
         )
 
 
@@ -53,6 +56,7 @@ class CoinalyzeRateLimiter(AdaptiveRateLimiter):
         min_rate: float = 1,
         backoff_factor: float = 2,
         windows: Sequence[tuple[int, float]] = (COINALYZE_WINDOW,),
+        burst: int = 1,
     ) -> CoinalyzeRateLimiter:
         """Build the native limiter; see the class."""
-        return super().__new__(cls, base_rate, max_rate, min_rate, backoff_factor, windows)
+        return super().__new__(cls, base_rate, max_rate, min_rate, backoff_factor, windows, burst)
