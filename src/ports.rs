@@ -252,3 +252,8 @@ pub trait ProgressReporter: Send + Sync {
     /// Called from any thread; must not block.
     fn report(&self, event: &Event<'_>);
 }
+
+/// Reports to nobody.
+impl ProgressReporter for () {
+    fn report(&self, _event: &Event<'_>) {}
+}

@@ -18,9 +18,12 @@ __all__ = [
     "MemoryCheckpointStore",
     "WindowRateLimiter",
     "__version__",
+    "drain_log",
 ]
 
 __version__: str
+
+def drain_log() -> list[tuple[int, str, str]]: ...
 
 _Range = tuple[datetime, datetime]
 

@@ -82,6 +82,7 @@ impl DataWriter for BronzeWriter {
             let inside = |held: TimeRange| held.start() >= missing.start() && held.end() <= missing.end();
             if range(&key).is_some_and(inside) {
                 self.objects.delete(&key).await?;
+                tracing::info!("deleted {}, which no checkpoint names", self.objects.uri(&key));
             }
         }
         Ok(())

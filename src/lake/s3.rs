@@ -84,6 +84,7 @@ impl Bucket {
             let Some(delay) = self.retry.delay(&error, attempt, u64::from(attempt)) else {
                 return Err(error);
             };
+            tracing::warn!("attempt {attempt} failed, again in {delay:.1?}: {error}");
             self.clock.sleep(delay).await;
         }
     }

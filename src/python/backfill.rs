@@ -15,18 +15,10 @@ use super::store::store_from;
 use super::writer::writer_from;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
-use crate::ports::{Event, ProgressReporter};
 use crate::series::DataType;
 use crate::time_range::TimeRange;
 use crate::timeframe::Timeframe;
 use crate::workflows::{self, BackfillSpec, Parts, Resume};
-
-/// Progress is read off [`Backfill::progress`], so that no Rust thread enters Python for it.
-struct Silent;
-
-impl ProgressReporter for Silent {
-    fn report(&self, _event: &Event<'_>) {}
-}
 
 /// One backfill. `run()` and `plan()` are awaitables; `cancel()` may be called from a signal handler.
 #[pyclass(frozen, module = "quant_framework._core")]
@@ -88,7 +80,8 @@ impl Backfill {
             store: store_from(checkpoint_store, &event_loop),
             strategy: strategy_from(chunk_strategy, &event_loop),
             limiter: limiter_from(rate_limiter, &event_loop)?,
-            reporter: Arc::new(Silent),
+            // Progress is read off `progress`, so that no Rust thread enters Python for it.
+            reporter: Arc::new(()),
             clock: Arc::new(SystemClock::default()),
         };
         Ok(Self { run: Arc::new(workflows::Backfill::new(parts, spec)?), event_loop })

@@ -7,6 +7,7 @@ mod batch;
 mod convert;
 mod errors;
 mod foreign;
+mod log;
 mod policy;
 mod runtime;
 mod store;
@@ -26,6 +27,8 @@ mod _core {
     use super::backfill::Backfill;
     #[pymodule_export]
     use super::batch::Batch;
+    #[pymodule_export]
+    use super::log::drain_log;
     #[pymodule_export]
     use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy, WindowRateLimiter};
     #[pymodule_export]

@@ -32,6 +32,7 @@ fn held() -> std::sync::MutexGuard<'static, Held> {
 
 /// The runtime of this process.
 fn runtime() -> PyResult<Arc<tokio::runtime::Runtime>> {
+    super::log::listen();
     let process = std::process::id();
     if let Some((owner, runtime)) = &*held()
         && *owner == process

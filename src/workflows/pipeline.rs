@@ -132,6 +132,7 @@ impl Pipeline {
             };
             if error.kind() == Kind::RateLimited {
                 // The limiter now makes everybody wait; `permit` parks where that is too long.
+                tracing::warn!("{}: {error}", task.key);
                 self.parts.limiter.report(Feedback::Throttled { until: error.until() });
                 continue;
             }
@@ -144,6 +145,11 @@ impl Pipeline {
                     error
                 });
             };
+            tracing::warn!(
+                "{} {}: attempt {attempt} failed, again in {delay:.1?}: {error}",
+                task.key,
+                chunk.range
+            );
             let pause = async {
                 self.parts.clock.sleep(delay).await;
                 Ok(())
@@ -214,6 +220,7 @@ impl Pipeline {
             }
             kind => {
                 self.tally.chunk_failed();
+                tracing::warn!("{} {}: given up: {error}", task.key, chunk.range);
                 let event = Event::ChunkFailed { series: &task.series, range: chunk.range, error: &error };
                 self.parts.reporter.report(&event);
                 if error.is_fatal() {

@@ -120,9 +120,13 @@ async def test_beyond_retention_is_its_own_answer_and_costs_no_quota(make, conte
 
 
 @pytest.mark.parametrize("kind", ["500", "503", "disconnect", "truncated_body"])
-async def test_passing_faults_are_repeated(kind, exchange, make, context, tmp_path):
+async def test_passing_faults_are_repeated_and_logged(kind, exchange, make, context, tmp_path, caplog):
     exchange.inject(Fault(kind, times=2))
-    result = await make(exchange).execute(context)
+    with caplog.at_level("INFO", logger="quant_framework"):
+        result = await make(exchange).execute(context)
+    said = [line for line in caplog.records if "failed, again in" in line.message]
+    assert len(said) == 2
+    assert {(line.name, line.levelname) for line in said} == {("quant_framework.workflows.pipeline", "WARNING")}
     assert result["status"] == "success", result["errors"]
     assert result["records_written"] == len(lake_rows(tmp_path / "lake")) == 14 * 24
 

@@ -46,6 +46,18 @@ pub struct CoinalyzeSettings {
     pub convert_to_usd: bool,
 }
 
+impl Default for CoinalyzeSettings {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            base_url: None,
+            market: MarketChoice::default(),
+            retention: Some(RETENTION),
+            convert_to_usd: false,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct CoinalyzeAdapter {

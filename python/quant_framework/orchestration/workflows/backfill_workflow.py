@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from quant_framework._core import AdaptiveChunkStrategy, Backfill
+from quant_framework._core import AdaptiveChunkStrategy, Backfill, drain_log
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.ingestion.rate_limit import CoinalyzeRateLimiter
 from quant_framework.orchestration.ports import (
@@ -23,6 +24,9 @@ from quant_framework.orchestration.ports import (
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 
 log = logging.getLogger("quant_framework.workflows.backfill")
+
+LOG_INTERVAL = 1.0
+"""What the core has to say is logged so often, in seconds."""
 
 PARAMETERS = ("symbols", "timeframes", "data_types", "start", "end")
 
@@ -144,10 +148,16 @@ class BackfillWorkflow(BaseWorkflow):
             } | run.progress()
         finally:
             watching.cancel()
+            _log_core()
 
     async def _watch(self, run: Backfill) -> None:
+        due = time.monotonic() + self.progress_interval
         while True:
-            await asyncio.sleep(self.progress_interval)
+            await asyncio.sleep(min(self.progress_interval, LOG_INTERVAL))
+            _log_core()
+            if time.monotonic() < due:
+                continue
+            due += self.progress_interval
             progress = run.progress()
             if self.progress is not None:
                 self.progress.report(progress)
@@ -167,3 +177,8 @@ class BackfillWorkflow(BaseWorkflow):
         )
         for error in result.get("errors", []):
             log.error("%s: %s", error.get("series") or "backfill", error["message"])
+
+
+def _log_core() -> None:
+    for level, logger, message in drain_log():
+        logging.getLogger(logger).log(level, "%s", message)
