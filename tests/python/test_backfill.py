@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 
 from conftest import END, START, Context
@@ -309,3 +310,22 @@ async def test_s3_lake(exchange, make, context, s3):
     assert (result["status"], exchange.stats()["requests"]) == ("failed", 0)
     assert "access denied" in result["errors"][0]["message"]
     assert "wrong-secret-key" not in str(result)
+
+
+@pytest.mark.parametrize("compression", [None, "zstd", "snappy", "none"])
+async def test_other_readers_see_the_same_rows_and_the_lineage(compression, exchange, make, context, tmp_path):
+    import duckdb
+    import polars
+
+    writer = BronzeWriter(f"file://{tmp_path}/lake", compression=compression)
+    assert (await make(exchange, writer=writer).execute(context))["status"] == "success"
+    rows = lake_rows(tmp_path / "lake")
+    columns = "ts, open, high, low, close, volume"
+    files = f"{tmp_path}/lake/**/*.parquet"
+    ducks = duckdb.sql(f"select epoch_ms(ts), {columns[4:]} from '{files}' order by ts").fetchall()
+    frame = polars.read_parquet(files, hive_partitioning=False).sort("ts").select(columns.split(", "))
+    bears = frame.with_columns(polars.col("ts").dt.epoch("ms")).rows()
+    assert ducks == bears == [row[:6] for row in rows]
+    first = next((tmp_path / "lake").rglob("*.parquet"))
+    lineage = pyarrow.parquet.read_metadata(first).metadata
+    assert b"coinalyze/ohlcv/" in lineage[b"quant_framework.series"]

@@ -11,7 +11,8 @@ README = Path(__file__).parents[2] / "README.md"
 def test_the_snippets_run(exchange, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COINALYZE_API_KEY", "offline")
     snippets = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
+    names = {"BASE_URL": exchange.url, "FOLDER": str(tmp_path)}
     for snippet in snippets:
-        exec(snippet, {"BASE_URL": exchange.url, "FOLDER": str(tmp_path)})
+        exec(snippet, names)
     assert capsys.readouterr().out.startswith("success ")
