@@ -122,3 +122,43 @@ async fn unfinished_files_of_a_killed_writer_are_not_part_of_the_lake() {
     std::fs::write(Path::new(path).with_file_name(".x.parquet.1-1.qf-tmp"), "half").unwrap();
     assert_eq!(files(&writer).await.len(), 1);
 }
+
+/// What credentials for PutObject alone see.
+#[derive(Default)]
+struct PutOnly(std::sync::Mutex<Vec<String>>);
+
+#[async_trait]
+impl Objects for Arc<PutOnly> {
+    async fn probe(&self, clean_up: bool) -> Result<()> {
+        if clean_up { self.delete("probe").await } else { Ok(()) }
+    }
+    async fn put(&self, key: &str, _: Bytes) -> Result<()> {
+        self.0.lock().unwrap().push(key.to_owned());
+        Ok(())
+    }
+    async fn list(&self, _: &str) -> Result<Vec<String>> {
+        Err(Error::invalid("access denied"))
+    }
+    async fn delete(&self, _: &str) -> Result<()> {
+        Err(Error::invalid("access denied"))
+    }
+    fn uri(&self, key: &str) -> String {
+        key.to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_write_only_lake_is_never_listed_and_nothing_in_it_deleted() {
+    let bucket = Arc::new(PutOnly::default());
+    let over = |bucket: &Arc<PutOnly>| BronzeWriter {
+        objects: Box::new(Arc::clone(bucket)),
+        encoding: Encoding::default(),
+        write_only: false,
+    };
+    assert!(over(&bucket).prepare().await.is_err());
+    let (writer, one) = (over(&bucket).write_only(), series("BTC", DataType::Ohlcv));
+    writer.prepare().await.unwrap();
+    writer.clear(&one, day(0)).await.unwrap();
+    writer.write(&one, day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
+    assert_eq!(bucket.0.lock().unwrap().len(), 1);
+}
