@@ -327,22 +327,22 @@ impl<'a> Scanner<'a> {
         if self.digits(&mut 0) == 0 { self.stop(Expected::Text("an exponent")) } else { Ok(()) }
     }
 
-    /// The nearest f64 to the number that ends here.
     #[inline]
     fn float(&mut self) -> Scan<f64> {
         let number = self.number()?;
-        self.value(number)
-    }
-
-    fn value(&mut self, number: Digits) -> Scan<f64> {
         if number.plain && number.mantissa <= EXACT && number.fraction < POWERS.len() {
             // Both are exact, so their quotient is rounded once.
             let value = number.mantissa as f64 / POWERS[number.fraction];
             return Ok(if number.negative { -value } else { value });
         }
-        let text = &self.body[number.start..self.at];
-        let value: Option<f64> = fast_float2::parse(text).ok().filter(|value: &f64| value.is_finite());
-        match value {
+        self.nearest(number.start)
+    }
+
+    /// The f64 nearest to the number from `start` to here.
+    #[cold]
+    fn nearest(&mut self, start: usize) -> Scan<f64> {
+        let text = &self.body[start..self.at];
+        match fast_float2::parse(text).ok().filter(|value: &f64| value.is_finite()) {
             Some(value) => Ok(value),
             None => self.stop(Expected::Text("a number that is not beyond f64")),
         }
@@ -355,7 +355,7 @@ impl<'a> Scanner<'a> {
         if let (true, Ok(value)) = (whole, i64::try_from(number.mantissa)) {
             return Ok(if number.negative { -value } else { value });
         }
-        let float = self.value(number)?;
+        let float = self.nearest(number.start)?;
         if float.fract() == 0.0 && float.abs() < EXACT as f64 {
             return Ok(float as i64);
         }
