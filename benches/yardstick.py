@@ -6,7 +6,7 @@ Takes ``--api --dest --symbols --days --concurrency --rate`` and prints one JSON
 import argparse
 import asyncio
 import json
-import os
+import tempfile
 import time
 
 BEGAN = time.perf_counter()
@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="folder; by default beside a local destination, else a temporary one")
     options = parser.parse_args()
     local = not options.dest.startswith("s3://")
-    folder = options.checkpoint or (f"{options.dest}/_checkpoints" if local else f"/tmp/yardstick-{os.getpid()}")
+    # The name of a process comes again, and would find the checkpoints of its namesake.
+    temporary = tempfile.TemporaryDirectory(prefix="yardstick-")
+    folder = options.checkpoint or (f"{options.dest}/_checkpoints" if local else temporary.name)
     rate = options.rate or 1_000_000
     symbols = [f"{NAMES[i]}USDT_PERP.A" if i < len(NAMES) else f"SYM{i:03d}USDT_PERP.A" for i in range(options.symbols)]
     workflow = BackfillWorkflow(
