@@ -252,6 +252,26 @@ async def test_a_changed_unit_is_not_mixed_into_an_old_checkpoint(exchange, make
     assert (await make(exchange, adapter=other, resume="never").execute(context))["records_written"] == 14 * 24
 
 
+async def test_dollars_are_what_the_source_says_they_are(exchange, make, context, tmp_path):
+    from quant_framework.ingestion.adapters import CoinalyzeAdapter
+
+    values = {}
+    for usd in (False, True):
+        lake, store = (
+            f"file://{tmp_path}/{usd}/lake",
+            CheckpointManager(LocalCheckpointStore(tmp_path / str(usd) / "c")),
+        )
+        adapter = CoinalyzeAdapter(api_key="offline", base_url=exchange.url, retention=None, convert_to_usd=usd)
+        parts = {"adapter": adapter, "writer": BronzeWriter(lake), "checkpoint_store": store}
+        result = await make(exchange, data_types=["open_interest"], **parts).execute(context)
+        assert result["status"] == "success"
+        table = pyarrow.dataset.dataset(tmp_path / str(usd) / "lake").to_table().sort_by("ts")
+        values[usd] = table["oi_close"].to_pylist()
+    start, end = int(START.timestamp()), int(END.timestamp())
+    closes = [row[4] for row in exchange.candles("BTCUSDT_PERP.A", "1hour", start, end)]
+    assert values[True] == [units * close for units, close in zip(values[False], closes, strict=True)]
+
+
 async def test_starting_anew_costs_nothing_where_the_source_refuses(exchange, make, context, tmp_path):
     from quant_framework.ingestion.adapters import CoinalyzeAdapter
 
