@@ -123,7 +123,7 @@ async fn unfinished_files_of_a_killed_writer_are_not_part_of_the_lake() {
     assert_eq!(files(&writer).await.len(), 1);
 }
 
-/// What credentials for PutObject alone see.
+/// What credentials for `PutObject` alone see.
 #[derive(Default)]
 struct PutOnly(std::sync::Mutex<Vec<String>>);
 
