@@ -32,13 +32,13 @@ fn held() -> std::sync::MutexGuard<'static, Held> {
 
 /// The runtime of this process.
 fn runtime() -> PyResult<Arc<tokio::runtime::Runtime>> {
-    super::log::listen();
     let process = std::process::id();
     if let Some((owner, runtime)) = &*held()
         && *owner == process
     {
         return Ok(Arc::clone(runtime));
     }
+    super::log::listen();
     let built =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("quant-framework").build();
     let runtime =

@@ -100,10 +100,12 @@ def opens(interval: str, start: int, end: int) -> range:
 
 def text(items: list[dict]) -> str:
     """Items as JSON without brackets; recorded numbers keep their digits."""
-    one = (
-        "".join(f',"{key}":{"null" if value is None else repr(value)}' for key, value in item.items()) for item in items
-    )
-    return ",".join(f"{{{fields[1:]}}}" for fields in one)
+
+    def number(value: float | None) -> str:
+        return "null" if value is None else repr(value)
+
+    fields = (",".join(f'"{key}":{number(value)}' for key, value in item.items()) for item in items)
+    return ",".join(f"{{{one}}}" for one in fields)
 
 
 class Recorded:
