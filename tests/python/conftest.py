@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from postgres_server import Postgres, PostgresAddress
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
 from quant_framework.ingestion.backfill import LocalCheckpointStore
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.workflows import BackfillWorkflow
 from quant_framework.testing import OfflineExchange
-from servers import SeaweedS3
+from servers import S3Address, SeaweedS3
 
 pytest_plugins = ["pytester"]
 
 SHARED = Path(os.environ.get("QF_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 START = datetime(2026, 1, 5, tzinfo=timezone.utc)
 END = datetime(2026, 1, 19, tzinfo=timezone.utc)
+DATABASES = itertools.count(1)
 
 
 class Context:
@@ -56,9 +60,32 @@ def recorded_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def s3():
+def s3() -> Iterator[S3Address | SeaweedS3]:
+    """The server of ``with_servers.py``, which other processes use too, or one of this session."""
+    if endpoint := os.environ.get("QF_TEST_S3"):
+        yield S3Address(endpoint, os.environ["QF_TEST_S3_ACCESS"], os.environ["QF_TEST_S3_SECRET"])
+        return
     with SeaweedS3() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresAddress]:
+    """As ``s3``: shared, so a test that stops or restarts its server starts a ``Postgres`` of its own."""
+    if dsn := os.environ.get("QF_TEST_POSTGRES"):
+        yield PostgresAddress(dsn)
+        return
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresAddress) -> Iterator[str]:
+    """The address of a fresh database, gone after the test; the name is of this process alone."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    name = f"test_{worker}_{os.getpid()}_{next(DATABASES)}"
+    yield postgres.database(name)
+    postgres.drop(name)
 
 
 @pytest.fixture
