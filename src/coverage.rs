@@ -2,8 +2,6 @@
 //! nothing) or `data` (rows are durably written), ordered `unknown < empty < data`.
 //! Two coverages merge by the pointwise maximum: commutative, associative, idempotent.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -18,12 +16,20 @@ pub enum State {
     Data,
 }
 
+/// One range in one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Segment {
+    start: Millis,
+    end: Millis,
+    state: State,
+}
+
 /// A set of disjoint ranges, each in one [`State`]; touching ranges of one state are joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Listed", into = "Listed")]
 pub struct Coverage {
-    /// By start: end and state.
-    segments: BTreeMap<Millis, (Millis, State)>,
+    /// In order. A vector, because coverage grows at its end, is read whole, and merges in one sweep.
+    segments: Vec<Segment>,
 }
 
 impl Coverage {
@@ -44,49 +50,29 @@ impl Coverage {
 
     /// Raises `range` to at least `state`.
     pub fn insert(&mut self, range: TimeRange, state: State) {
-        let touched = self.take_touching(range);
-        let mut pieces = Pieces::default();
-        let mut cursor = range.start();
-        for (start, end, held) in touched {
-            pieces.push(start, end.min(range.start()), held);
-            pieces.push(cursor, start.min(range.end()), state);
-            pieces.push(start.max(range.start()), end.min(range.end()), held.max(state));
-            cursor = cursor.max(end);
-            if end > range.end() {
-                pieces.push(cursor.min(range.end()), range.end(), state);
-                pieces.push(start.max(range.end()), end, held);
-            }
-        }
-        if cursor < range.end() {
-            pieces.push_before_tail(cursor, range.end(), state);
-        }
-        for (start, end, state) in pieces.0 {
-            self.segments.insert(start, (end, state));
-        }
-    }
-
-    /// Removes and returns, in order, the segments that overlap or touch `range`.
-    fn take_touching(&mut self, range: TimeRange) -> Vec<(Millis, Millis, State)> {
-        let before = self.segments.range(..range.start()).next_back();
-        let first =
-            before.filter(|(_, (end, _))| *end >= range.start()).map_or(range.start(), |(start, _)| *start);
-        let starts: Vec<Millis> = self.segments.range(first..=range.end()).map(|(start, _)| *start).collect();
-        let take = |start: Millis| self.segments.remove(&start).map(|(end, state)| (start, end, state));
-        starts.into_iter().filter_map(take).collect()
+        let added = [Segment { start: range.start(), end: range.end(), state }];
+        let first = self.segments.partition_point(|held| held.end < range.start());
+        let last = first + self.segments[first..].partition_point(|held| held.start <= range.end());
+        let joined = maximum(&self.segments[first..last], &added);
+        self.segments.splice(first..last, joined);
     }
 
     /// The pointwise maximum with `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (range, state) in other.iter() {
-            self.insert(range, state);
+        match other.segments.as_slice() {
+            [] => {}
+            [one] => {
+                if let Some(range) = TimeRange::non_empty(one.start, one.end) {
+                    self.insert(range, one.state);
+                }
+            }
+            many => self.segments = maximum(&self.segments, many),
         }
     }
 
     /// Every segment in order.
     pub fn iter(&self) -> impl Iterator<Item = (TimeRange, State)> + '_ {
-        let segment = |(start, (end, state)): (&Millis, &(Millis, State))| {
-            TimeRange::non_empty(*start, *end).map(|range| (range, *state))
-        };
+        let segment = |held: &Segment| Some((TimeRange::non_empty(held.start, held.end)?, held.state));
         self.segments.iter().filter_map(segment)
     }
 
@@ -97,13 +83,12 @@ impl Coverage {
 
     /// The parts of `asked` in any state, in order.
     pub fn covered(&self, asked: TimeRange) -> Vec<(TimeRange, State)> {
-        let from =
-            self.segments.range(..=asked.start()).next_back().map_or(asked.start(), |(start, _)| *start);
-        let clip = |(start, (end, state)): (&Millis, &(Millis, State))| {
-            let range = TimeRange::non_empty(*start, *end)?.intersect(asked)?;
-            Some((range, *state))
+        let first = self.segments.partition_point(|held| held.end <= asked.start());
+        let last = first + self.segments[first..].partition_point(|held| held.start < asked.end());
+        let clip = |held: &Segment| {
+            Some((TimeRange::non_empty(held.start, held.end)?.intersect(asked)?, held.state))
         };
-        self.segments.range(from..asked.end()).filter_map(clip).collect()
+        self.segments[first..last].iter().filter_map(clip).collect()
     }
 
     /// The parts of `asked` of which nothing is known, in order.
@@ -120,53 +105,71 @@ impl Coverage {
 
     /// The end of the unbroken coverage that starts at the first known moment.
     pub fn watermark(&self) -> Option<Millis> {
-        let mut watermark = None;
-        for (range, _) in self.iter() {
-            if watermark.is_some_and(|end| end != range.start()) {
-                break;
-            }
-            watermark = Some(range.end());
+        let breaks = |pair: &&[Segment]| pair[0].end != pair[1].start;
+        let last = self.segments.windows(2).find(breaks).map(|pair| pair[0]);
+        last.or(self.segments.last().copied()).map(|held| held.end)
+    }
+}
+
+/// The pointwise maximum of two sorted lists of disjoint segments, in one sweep.
+fn maximum(a: &[Segment], b: &[Segment]) -> Vec<Segment> {
+    let mut joined = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut at = Millis::MIN;
+    loop {
+        // What each list says from `at` on, and until where it says so.
+        let mut here = None;
+        let mut start = Millis::MAX;
+        for list in [&mut a, &mut b] {
+            while list.next_if(|held| held.end <= at).is_some() {}
+            start = start.min(list.peek().map_or(Millis::MAX, |held| held.start.max(at)));
         }
-        watermark
+        if a.peek().is_none() && b.peek().is_none() {
+            return joined;
+        }
+        let mut end = Millis::MAX;
+        for held in [a.peek(), b.peek()].into_iter().flatten() {
+            if held.start <= start {
+                here = here.max(Some(held.state));
+                end = end.min(held.end);
+            } else {
+                end = end.min(held.start);
+            }
+        }
+        if let Some(state) = here {
+            append(&mut joined, Segment { start, end, state });
+        }
+        at = end;
+    }
+}
+
+/// Adds `next`, which lies behind everything in `joined`; equal neighbours become one.
+fn append(joined: &mut Vec<Segment>, next: Segment) {
+    match joined.last_mut() {
+        Some(last) if last.end >= next.start && last.state == next.state => last.end = last.end.max(next.end),
+        _ => joined.push(next),
     }
 }
 
 impl FromIterator<(TimeRange, State)> for Coverage {
+    /// In any order.
     fn from_iter<I: IntoIterator<Item = (TimeRange, State)>>(ranges: I) -> Self {
-        let mut coverage = Self::new();
+        let (mut data, mut empty) = (Vec::new(), Vec::new());
         for (range, state) in ranges {
-            coverage.insert(range, state);
+            let of = if state == State::Data { &mut data } else { &mut empty };
+            of.push(Segment { start: range.start(), end: range.end(), state });
         }
-        coverage
+        for of in [&mut data, &mut empty] {
+            of.sort_unstable_by_key(|held| held.start);
+            let mut joined = Vec::with_capacity(of.len());
+            of.drain(..).for_each(|next| append(&mut joined, next));
+            *of = joined;
+        }
+        Self { segments: maximum(&data, &empty) }
     }
 }
 
-/// Adjacent pieces in order; equal neighbours are joined as they are pushed.
-#[derive(Default)]
-struct Pieces(Vec<(Millis, Millis, State)>);
-
-impl Pieces {
-    fn push(&mut self, start: Millis, end: Millis, state: State) {
-        if start >= end {
-            return;
-        }
-        match self.0.last_mut() {
-            Some(last) if last.1 == start && last.2 == state => last.1 = end,
-            _ => self.0.push((start, end, state)),
-        }
-    }
-
-    /// Pushes where the last piece may already lie behind (a segment that only touches the end).
-    fn push_before_tail(&mut self, start: Millis, end: Millis, state: State) {
-        let tail = self.0.pop_if(|last| last.0 >= end);
-        self.push(start, end, state);
-        if let Some((start, end, state)) = tail {
-            self.push(start, end, state);
-        }
-    }
-}
-
-/// The stored form: two sorted lists of `[start, end)` in milliseconds UTC.
+/// The readable form: two sorted lists of `[start, end)` in milliseconds UTC.
 #[derive(Serialize, Deserialize)]
 struct Listed {
     data: Vec<TimeRange>,

@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use quant_framework::{adapters::coinalyze::*, checkpoint::*, chunking::*, clock::*, lake::*, rate_limit::*};
+//! use quant_framework::{adapters::coinalyze::*, checkpoint::*, chunking::*, clock::*, lake::*, objects::*, rate_limit::*};
 //! use quant_framework::{secret::Secret, series::DataType, time_range::TimeRange, workflows::*};
 //!
 //! # async fn backfill() -> quant_framework::error::Result<()> {
@@ -33,6 +33,7 @@ pub mod cancel;
 pub mod clock;
 pub mod coverage;
 pub mod error;
+pub mod per_process;
 pub mod secret;
 pub mod series;
 pub mod time_range;
@@ -54,8 +55,10 @@ pub mod rate_limit;
 // implementations
 pub mod adapters;
 pub mod checkpoint;
+pub mod database;
 pub mod disk;
 pub mod lake;
+pub mod objects;
 
 // use cases
 pub mod workflows;

@@ -1,9 +1,11 @@
 //! The traits between the use cases and the world, and the values that cross them.
 //! Each has few required methods; whatever satisfies a trait may stand in for a native part.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 pub use crate::clock::Clock;
@@ -134,6 +136,10 @@ impl Checkpoint {
     }
 }
 
+/// The right to fetch some ranges of one series, until its lease ends by the store's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
 /// A durable map from series key (`source/data_type/symbol/timeframe`) to [`Checkpoint`].
 /// Keys are relative paths of percent-encoded segments.
 #[async_trait]
@@ -152,6 +158,49 @@ pub trait CheckpointStore: Send + Sync {
 
     /// Starts an empty new generation, which outlives commits of older ones, and returns its number.
     async fn reset(&self, key: &str) -> Result<u64>;
+
+    /// [`Self::commit`] of several series, as few calls as the store can make of it; one result per delta.
+    async fn commit_all(&self, deltas: &[(Arc<str>, Checkpoint)]) -> Vec<Result<()>> {
+        join_all(deltas.iter().map(|(key, delta)| self.commit(key, delta))).await
+    }
+
+    /// How long commits of a run may gather before they are sent together; zero where a commit costs next to nothing.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Makes the copies of `key` equal where the store keeps several; whether one was behind. Fails where what is
+    /// stored cannot be read.
+    async fn repair(&self, key: &str) -> Result<bool> {
+        self.load(key).await.map(|_| false)
+    }
+
+    /// Moves a checkpoint that cannot be read out of the way, kept for a look where the store can.
+    async fn set_aside(&self, key: &str) -> Result<()> {
+        self.delete(key).await
+    }
+
+    /// Claims `wanted` of `key` for `owner`; `Conflict` where somebody else holds a part of it. A claim of the same
+    /// owner or past its lease is taken over. `None` where the store has no claims.
+    async fn claim(
+        &self,
+        _key: &str,
+        _wanted: &[TimeRange],
+        _owner: &str,
+        _lease: Duration,
+    ) -> Result<Option<Epoch>> {
+        Ok(None)
+    }
+
+    /// Starts the leases of `held` anew and returns the claims that are still there.
+    async fn renew(&self, held: &[Epoch], _lease: Duration) -> Result<Vec<Epoch>> {
+        Ok(held.to_vec())
+    }
+
+    /// Gives claims back; no error for those that are gone.
+    async fn release(&self, _held: &[Epoch]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a strategy learns from one answered request.

@@ -7,18 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 
 use super::format::{decode, decode_of, encode};
+use super::naming::{Named, named, path_of};
 use crate::disk::{TEMP, blocking, failure, files_below, make_folder, replace_through, sync_folder};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ports::{Checkpoint, CheckpointStore};
 
-/// Longer parts of a key are shortened and given a hash: file names end at 255 bytes.
-const LONGEST: usize = 150;
-const ENDING: &str = "json";
-/// In no key: marks the names of shortened parts.
-const SHORTENED: char = '~';
+/// The ending of a checkpoint that was set aside.
+const DAMAGED: &str = "damaged";
 
 /// One JSON file per series under a folder.
 #[derive(Debug, Clone)]
@@ -33,16 +30,7 @@ impl LocalCheckpointStore {
     }
 
     fn path(&self, key: &str) -> Result<PathBuf> {
-        let mut path = self.root.as_path().to_path_buf();
-        for part in key.split('/') {
-            let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '%');
-            if part.is_empty() || part.starts_with('.') || !part.chars().all(harmless) {
-                return Err(Error::invalid(format!("{key:?} is not a series key of percent-encoded parts")));
-            }
-            path.push(file_name(part));
-        }
-        path.as_mut_os_string().push(format!(".{ENDING}"));
-        Ok(path)
+        Ok(self.root.join(path_of(key)?))
     }
 
     /// Changes what is stored of `key` under its lock.
@@ -67,14 +55,6 @@ impl LocalCheckpointStore {
         })
         .await
     }
-}
-
-fn file_name(part: &str) -> String {
-    if part.len() <= LONGEST {
-        return part.to_owned();
-    }
-    let hash = format!("{:x}", Sha256::digest(part));
-    format!("{}{SHORTENED}{}", &part[..LONGEST], &hash[..24])
 }
 
 /// Held until dropped; the file stays, as removing it would race with the next holder.
@@ -105,16 +85,16 @@ fn bytes_of(path: &Path) -> Result<Option<Vec<u8>>> {
 /// The key whose checkpoint is `path`: its name, or what is inside where the name was shortened.
 /// Other files are not opened, so that one damaged file hides no other series.
 fn key_of(root: &Path, path: &Path) -> Result<Option<String>> {
-    if path.extension().is_none_or(|ending| ending != ENDING) {
-        return Ok(None);
+    match named(&path.strip_prefix(root).unwrap_or(path).to_string_lossy()) {
+        None => Ok(None),
+        Some(Named::Key(key)) => Ok(Some(key)),
+        Some(Named::Shortened) => {
+            let held = bytes_of(path)?.map(|bytes| decode(&path.display().to_string(), &bytes));
+            Ok(held
+                .and_then(|held| held.inspect_err(|error| tracing::warn!("not listed: {error}")).ok())
+                .map(|(key, _)| key))
+        }
     }
-    let name = path.strip_prefix(root).unwrap_or(path).with_extension("");
-    let name = name.to_string_lossy();
-    if !name.contains(SHORTENED) {
-        return Ok(Some(name.into_owned()));
-    }
-    let held = bytes_of(path)?.map(|bytes| decode(&path.display().to_string(), &bytes)).transpose()?;
-    Ok(held.map(|(key, _)| key))
 }
 
 /// Removes the file under its lock: a commit that runs meanwhile would bring it back.
@@ -156,6 +136,17 @@ impl CheckpointStore for LocalCheckpointStore {
             }
             keys.sort();
             Ok(keys)
+        })
+        .await
+    }
+
+    async fn set_aside(&self, key: &str) -> Result<()> {
+        let path = self.path(key)?;
+        blocking(move || {
+            let _held = lock(&path)?;
+            let aside = path.with_extension(DAMAGED);
+            fs::rename(&path, &aside).map_err(|error| failure("rename", &path, &error))?;
+            sync_folder(&path)
         })
         .await
     }

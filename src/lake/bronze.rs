@@ -8,12 +8,10 @@ use bytes::Bytes;
 use url::Url;
 
 use super::encoding::{Encoding, encode};
-use super::file::Folder;
 use super::naming::{folder, key, range};
-use super::object::Objects;
-use super::s3::{Bucket, S3Settings};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::objects::{Bucket, Folder, Objects, S3Settings};
 use crate::ports::{DataWriter, Fetched, Receipt};
 use crate::series::Series;
 use crate::time_range::TimeRange;

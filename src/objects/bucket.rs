@@ -1,61 +1,51 @@
-//! Objects in a bucket of S3 or anything that speaks its protocol. The SDK's own retries are off:
-//! one owner per failure class.
+//! Objects in a bucket of S3 or anything that speaks its protocol.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-};
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-use super::object::Objects;
+use super::Objects;
+use super::connect::{S3Settings, SigningClock, connect};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::per_process::PerProcess;
 use crate::retry::RetryPolicy;
-use crate::secret::Secret;
-
-/// Where the bucket is and who asks. What is absent comes from the SDK's usual chain
-/// (environment, profile, instance role).
-#[derive(Debug, Clone, Default)]
-pub struct S3Settings {
-    /// URL of a server other than AWS.
-    pub endpoint: Option<String>,
-    /// Region; `us-east-1` where there is an endpoint and nothing else says.
-    pub region: Option<String>,
-    /// Access key id.
-    pub access_key: Option<Secret>,
-    /// Secret access key.
-    pub secret_key: Option<Secret>,
-    /// Session token.
-    pub session_token: Option<Secret>,
-    /// Bucket in the path, not in the host; by default with an endpoint.
-    pub path_style: Option<bool>,
-}
 
 /// A prefix of a bucket.
-pub(super) struct Bucket {
+#[derive(Debug)]
+pub struct Bucket {
     name: String,
     prefix: String,
     settings: S3Settings,
-    client: OnceCell<Client>,
+    client: PerProcess<OnceCell<Client>>,
     retry: RetryPolicy,
     clock: Arc<dyn Clock>,
+    time: SigningClock,
+}
+
+/// What must be true of an object for [`Bucket::put_if`] to replace it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none.
+    Absent,
+    /// It is the one with this `ETag`.
+    Unchanged(String),
+    /// Nothing.
+    Any,
 }
 
 impl Bucket {
-    pub(super) fn new(url: &str, settings: S3Settings, clock: Arc<dyn Clock>) -> Result<Self> {
+    /// `url`: `s3://bucket/prefix`. Opens nothing yet.
+    pub fn new(url: &str, settings: S3Settings, clock: Arc<dyn Clock>) -> Result<Self> {
         let rest = url.strip_prefix("s3://").unwrap_or_default();
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(Error::invalid(format!("lake URL {url:?} names no bucket; use s3://bucket/prefix")));
+            return Err(Error::invalid(format!("URL {url:?} names no bucket; use s3://bucket/prefix")));
         }
         if settings.access_key.is_some() != settings.secret_key.is_some() {
             return Err(Error::invalid(
@@ -65,11 +55,27 @@ impl Bucket {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let retry = RetryPolicy { attempts: 4, ..RetryPolicy::default() };
-        Ok(Self { name: bucket.to_owned(), prefix, settings, client: OnceCell::new(), retry, clock })
+        let time = SigningClock::new(Arc::clone(&clock));
+        Ok(Self {
+            name: bucket.to_owned(),
+            prefix,
+            settings,
+            client: PerProcess::default(),
+            retry,
+            clock,
+            time,
+        })
     }
 
-    async fn client(&self) -> &Client {
-        self.client.get_or_init(|| connect(&self.settings)).await
+    /// URL of the server, for messages.
+    pub fn endpoint(&self) -> &str {
+        self.settings.endpoint.as_deref().unwrap_or("AWS")
+    }
+
+    async fn client(&self) -> Result<Client> {
+        let cell = self.client.get_or_init(OnceCell::new);
+        let client = cell.get_or_try_init(|| connect(&self.settings, self.time.clone())).await;
+        client.cloned()
     }
 
     /// Runs `call` as often as the retry schedule allows.
@@ -81,29 +87,69 @@ impl Bucket {
                 Err(error) => error,
             };
             attempt += 1;
-            let Some(delay) = self.retry.delay(&error, attempt, u64::from(attempt)) else {
-                return Err(error);
-            };
+            let seed = u64::from(std::process::id()) << 32 | u64::from(attempt);
+            let Some(delay) = self.retry.delay(&error, attempt, seed) else { return Err(error) };
             tracing::warn!("attempt {attempt} failed, again in {delay:.1?}: {error}");
             self.clock.sleep(delay).await;
         }
     }
 
-    fn failed<E, R>(&self, doing: &str, key: &str, error: &SdkError<E, R>) -> Error
+    /// The object and its `ETag`; `None` where it is absent.
+    pub async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>> {
+        let client = self.client().await?;
+        let once = || async {
+            let request = client.get_object().bucket(&self.name).key(format!("{}{key}", self.prefix));
+            let object = match request.send().await {
+                Ok(object) => object,
+                Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+                Err(error) => return Err(self.failed("read", key, &error)),
+            };
+            let etag = object.e_tag().unwrap_or_default().to_owned();
+            let body = object.body.collect().await;
+            let body = body.map_err(|error| {
+                Error::unavailable(format!("cannot read {}: {}", self.uri(key), DisplayErrorContext(error)))
+            })?;
+            Ok(Some((body.into_bytes(), etag)))
+        };
+        self.repeat(once).await
+    }
+
+    /// One attempt to create or replace `key` where `condition` holds: the new `ETag`, or `None` where it does not
+    /// hold or somebody writes at the same time. After `Unavailable` nobody knows whether it landed.
+    pub async fn put_if(&self, key: &str, body: Bytes, condition: &Condition) -> Result<Option<String>> {
+        let client = self.client().await?;
+        let request =
+            client.put_object().bucket(&self.name).key(format!("{}{key}", self.prefix)).body(body.into());
+        let request = match condition {
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Unchanged(etag) => request.if_match(etag),
+            Condition::Any => request,
+        };
+        match request.send().await {
+            Ok(put) => Ok(Some(put.e_tag().unwrap_or_default().to_owned())),
+            // AWS answers 404 to If-Match on a missing key, others 412; 409 is a write at the same time.
+            Err(error) if matches!(status(&error), Some(409 | 412)) => Ok(None),
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(None),
+            Err(error) => Err(self.failed("write", key, &error)),
+        }
+    }
+
+    fn failed<E>(&self, doing: &str, key: &str, error: &SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
-        SdkError<E, R>: Status + std::error::Error,
     {
-        let place = format!("s3://{}/{}{key}", self.name, self.prefix);
+        let place = self.uri(key);
         let code = error.code().unwrap_or_default();
-        let status = error.status();
+        let status = status(error);
         match status {
+            Some(403) if code == "RequestTimeTooSkewed" => self.skewed(doing, &place, error),
             Some(401 | 403) => Error::invalid(format!("cannot {doing} {place}: access denied ({code})"))
                 .with_hint("check the access key, the secret key and the bucket's policy")
                 .fatal(),
             Some(404) => {
-                Error::invalid(format!("cannot {doing} {place}: there is no bucket {:?}", self.name)).fatal()
+                Error::invalid(format!("cannot {doing} {place}: there is no bucket {:?}", self.name))
+                    .with_hint("create it")
+                    .fatal()
             }
             Some(400..=499) if status != Some(408) && status != Some(409) && status != Some(429) => {
                 Error::invalid(format!("cannot {doing} {place}: {} {code}", status.unwrap_or_default()))
@@ -113,66 +159,22 @@ impl Bucket {
             None => Error::unavailable(format!("cannot {doing} {place}: {}", DisplayErrorContext(error))),
         }
     }
-}
 
-/// The HTTP status behind an SDK error.
-pub(super) trait Status {
-    /// `None` where no answer came.
-    fn status(&self) -> Option<u16>;
-}
-
-impl<E> Status for SdkError<E, aws_sdk_s3::config::http::HttpResponse> {
-    fn status(&self) -> Option<u16> {
-        self.raw_response().map(|response| response.status().as_u16())
+    /// The machine's clock is wrong: later requests are signed by the server's.
+    fn skewed<E>(&self, doing: &str, place: &str, error: &SdkError<E, HttpResponse>) -> Error {
+        let date = error.raw_response().and_then(|response| response.headers().get("date"));
+        let message = format!("cannot {doing} {place}: this machine's clock is not the server's");
+        if date.is_some_and(|date| self.time.correct(date)) {
+            return Error::unavailable(message);
+        }
+        Error::invalid(message).with_hint("set the clock (NTP)").fatal()
     }
 }
 
-async fn connect(settings: &S3Settings) -> Client {
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .operation_attempt_timeout(Duration::from_secs(60))
-        .build();
-    let keys = settings.access_key.as_ref().zip(settings.secret_key.as_ref());
-    let mut builder = if keys.is_some() && settings.region.is_some() {
-        Builder::new().behavior_version(BehaviorVersion::latest())
-    } else {
-        Builder::from(&aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone()).load().await)
-    };
-    if let Some((access, secret)) = keys {
-        let token = settings.session_token.as_ref().map(|token| token.expose().to_owned());
-        builder = builder.credentials_provider(Credentials::new(
-            access.expose(),
-            secret.expose(),
-            token,
-            None,
-            "arguments",
-        ));
-    }
-    if let Some(endpoint) = &settings.endpoint {
-        builder = builder.endpoint_url(endpoint);
-    }
-    builder
-        .region(Region::new(settings.region.clone().unwrap_or_else(|| "us-east-1".to_owned())))
-        .force_path_style(settings.path_style.unwrap_or(settings.endpoint.is_some()))
-        .http_client(http)
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::disabled())
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .build()
-        .pipe(Client::from_conf)
+/// The HTTP status behind an SDK error; `None` where no answer came.
+fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
 }
-
-/// `value.pipe(f)` is `f(value)`: keeps the builder one chain.
-trait Pipe: Sized {
-    fn pipe<T>(self, f: impl FnOnce(Self) -> T) -> T {
-        f(self)
-    }
-}
-
-impl Pipe for aws_sdk_s3::Config {}
 
 #[async_trait]
 impl Objects for Bucket {
@@ -183,7 +185,7 @@ impl Objects for Bucket {
     }
 
     async fn put(&self, key: &str, body: Bytes) -> Result<()> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let once = || async {
             let request = client.put_object().bucket(&self.name).key(format!("{}{key}", self.prefix));
             let sent = request.body(body.clone().into()).send().await;
@@ -193,7 +195,7 @@ impl Objects for Bucket {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let mut keys = Vec::new();
         let mut token: Option<String> = None;
         loop {
@@ -214,7 +216,7 @@ impl Objects for Bucket {
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let once = || async {
             let request = client.delete_object().bucket(&self.name).key(format!("{}{key}", self.prefix));
             request.send().await.map(drop).map_err(|error| self.failed("delete", key, &error))

@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::object::Objects;
+use super::Objects;
 use crate::disk::{blocking, failure, files_below, make_folder, replace, sync_folder};
 use crate::error::Result;
 
 /// A local folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub struct Folder {
     root: PathBuf,
 }
 
 impl Folder {
-    pub(super) fn new(root: PathBuf) -> Self {
+    /// Under `root`, which is made when something is written.
+    pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
 }

@@ -1,13 +1,21 @@
-//! What the lake needs of a place for objects.
+//! Places for objects: a local folder, or a prefix of an S3 bucket.
+
+mod bucket;
+mod connect;
+mod folder;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use bucket::{Bucket, Condition};
+pub use connect::S3Settings;
+pub use folder::Folder;
 
 use crate::error::Result;
 
 /// Objects by key. A put is atomic and durable when it returns.
 #[async_trait]
-pub(super) trait Objects: Send + Sync {
+pub trait Objects: Send + Sync {
     /// A one-line error where nothing can be written. Leaves nothing behind where it may `clean_up`.
     async fn probe(&self, clean_up: bool) -> Result<()>;
     /// Creates or replaces `key`.

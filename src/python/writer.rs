@@ -10,7 +10,8 @@ use super::foreign::{EventLoop, Foreign, ForeignWriter};
 use super::policy::overrides;
 use super::runtime::awaitable;
 use crate::clock::SystemClock;
-use crate::lake::{self, Encoding, S3Settings};
+use crate::lake::{self, Encoding};
+use crate::objects::S3Settings;
 use crate::ports::{DataWriter, Fetched};
 use crate::secret::Secret;
 use crate::series::Series;
@@ -25,7 +26,7 @@ pub(super) struct BronzeWriter {
 #[pymethods]
 impl BronzeWriter {
     #[new]
-    #[pyo3(signature = (url, *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, compression=None, write_only=false))]
+    #[pyo3(signature = (url, *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, ca_file=None, compression=None, write_only=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
     fn new(
         url: &str,
@@ -35,6 +36,7 @@ impl BronzeWriter {
         session_token: Option<String>,
         region: Option<String>,
         path_style: Option<bool>,
+        ca_file: Option<std::path::PathBuf>,
         compression: Option<&str>,
         write_only: bool,
     ) -> PyResult<Self> {
@@ -45,6 +47,7 @@ impl BronzeWriter {
             secret_key: secret_key.map(Secret::new),
             session_token: session_token.map(Secret::new),
             path_style,
+            ca_file,
         };
         let encoding = compression.map(str::parse::<Encoding>).transpose()?.unwrap_or_default();
         let writer = lake::BronzeWriter::open(url, settings, encoding, Arc::new(SystemClock::default()))?;

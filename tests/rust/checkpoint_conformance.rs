@@ -1,11 +1,15 @@
 //! What every checkpoint store must do. Later stores join by calling [`all`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quant_framework::coverage::{Coverage, State};
+use quant_framework::error::Kind;
 use quant_framework::ports::{Checkpoint, CheckpointStore};
 use quant_framework::series::{DataType, Series};
 use quant_framework::time_range::TimeRange;
+
+use crate::servers::{self, MovedClock};
 
 const KEY: &str = "test/ohlcv/BTC/1m";
 
@@ -25,6 +29,8 @@ pub(crate) async fn all(open: impl Fn() -> Arc<dyn CheckpointStore>) {
     concurrent(&open).await;
     deleted_while_committing(&open).await;
     cancelled(&open).await;
+    many_at_once(&open).await;
+    claims(&open).await;
 }
 
 async fn absent_merged_and_reopened(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
@@ -175,6 +181,60 @@ async fn cancelled(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
     assert_eq!(store.load(key).await.unwrap(), Some(facts(&[(0, 20, State::Data)])));
 }
 
+/// A group with series twice, an old generation and an empty delta commits as each alone would.
+async fn many_at_once(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
+    let store = open();
+    let key = |name: &str| -> Arc<str> { format!("many/ohlcv/{name}/1m").into() };
+    let generation = store.reset(&key("B")).await.unwrap();
+    let newer = Checkpoint { generation, ..facts(&[(7, 8, State::Empty)]) };
+    let deltas = [
+        (key("A"), facts(&[(0, 10, State::Empty)])),
+        (key("B"), facts(&[(0, 10, State::Data)])),
+        (key("A"), facts(&[(5, 20, State::Data)])),
+        (key("B"), newer.clone()),
+        (key("C"), facts(&[(1, 2, State::Data)])),
+    ];
+    assert!(store.commit_all(&deltas).await.iter().all(Result::is_ok));
+    assert!(open().commit_all(&deltas).await.iter().all(Result::is_ok), "twice is once");
+    let a = facts(&[(0, 5, State::Empty), (5, 20, State::Data)]);
+    assert_eq!(open().load(&key("A")).await.unwrap(), Some(a));
+    assert_eq!(open().load(&key("B")).await.unwrap(), Some(newer));
+    assert_eq!(open().load(&key("C")).await.unwrap(), Some(facts(&[(1, 2, State::Data)])));
+    assert!(store.commit_all(&[]).await.is_empty());
+    assert!(!store.repair(&key("A")).await.unwrap(), "nothing is behind");
+}
+
+/// Where the store has claims: one owner per moment of a series, until the lease ends.
+async fn claims(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
+    let (long, short) = (Duration::from_secs(600), Duration::from_millis(1));
+    let range = |start, end| TimeRange::new(start, end).unwrap();
+    let store = open();
+    let Some(first) = store.claim(KEY, &[range(0, 10), range(20, 30)], "one", long).await.unwrap() else {
+        return;
+    };
+    let error = open().claim(KEY, &[range(9, 12)], "two", long).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.message().contains("one") && error.message().contains(KEY), "{error}");
+    let between = open().claim(KEY, &[range(10, 20)], "two", long).await.unwrap().unwrap();
+    let other = open().claim("test/ohlcv/ETH/1m", &[range(0, 10)], "two", long).await.unwrap().unwrap();
+    assert!(first != between && between != other, "each claim has an epoch of its own");
+    let again = open().claim(KEY, &[range(0, 30)], "one", long).await.unwrap_err();
+    assert_eq!(again.kind(), Kind::Conflict, "its owner's are taken over, others' are not");
+    let again = open().claim(KEY, &[range(0, 5)], "one", long).await.unwrap().unwrap();
+    assert_eq!(store.renew(&[first, again], long).await.unwrap(), [again], "what was taken over is gone");
+    store.release(&[again, between]).await.unwrap();
+    store.release(&[again, between]).await.unwrap();
+    let expiring = store.claim(KEY, &[range(0, 10)], "one", short).await.unwrap().unwrap();
+    let taken = loop {
+        match open().claim(KEY, &[range(5, 15)], "two", long).await {
+            Ok(taken) => break taken.unwrap(),
+            Err(error) => assert_eq!(error.kind(), Kind::Conflict, "{error}"),
+        }
+    };
+    assert_eq!(store.renew(&[expiring], long).await.unwrap(), [], "the lease has ended and another has it");
+    store.release(&[taken, other]).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn memory() {
     let store: Arc<dyn CheckpointStore> =
@@ -186,4 +246,37 @@ async fn memory() {
 async fn local() {
     let folder = tempfile::tempdir().unwrap();
     all(|| Arc::new(quant_framework::checkpoint::LocalCheckpointStore::new(folder.path()))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3() {
+    let url = servers::s3_url("conformance").await;
+    all(servers::in_turn(|| Arc::new(servers::s3(&url, MovedClock::new(0))))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    let dsn = servers::database("conformance").await;
+    all(servers::in_turn(|| Arc::new(servers::postgres(&dsn, MovedClock::new(0))))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hybrid() {
+    let (url, dsn) =
+        (servers::s3_url("conformance_hybrid").await, servers::database("conformance_hybrid").await);
+    all(servers::in_turn(|| Arc::new(servers::hybrid(&url, &dsn)))).await;
+}
+
+/// Clients whose clocks are an hour off, in either direction, keep to the leases of the server's clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_whose_clock_is_wrong() {
+    let dsn = servers::database("clocks").await;
+    for by in [-3_600_000, 3_600_000] {
+        all(servers::in_turn(|| Arc::new(servers::postgres(&dsn, MovedClock::new(by))))).await;
+        let url = servers::s3_url(&format!("clocks{by}")).await;
+        let store = servers::s3(&url, MovedClock::new(by));
+        store.commit(KEY, &facts(&[(0, 1, State::Data)])).await.unwrap();
+        let held = servers::s3(&url, MovedClock::new(0)).load(KEY).await.unwrap();
+        assert_eq!(held, Some(facts(&[(0, 1, State::Data)])), "requests are signed by the server's clock");
+    }
 }

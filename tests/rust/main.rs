@@ -7,3 +7,4 @@ mod coinalyze;
 mod local_checkpoints;
 mod pipeline;
 mod scripted;
+mod servers;

@@ -1,0 +1,158 @@
+//! Checkpoints in S3 and in PostgreSQL: written to S3 first, read from PostgreSQL, which alone grants claims.
+//! Each copy can be made again from the other, because two copies merge. There is no automatic change of authority:
+//! with PostgreSQL away, what is held is still written to S3 and reported as unavailable, and nothing new starts.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::{Error, Kind, Result};
+use crate::ports::{Checkpoint, CheckpointStore, Epoch};
+use crate::time_range::TimeRange;
+
+/// Two stores as one.
+pub struct HybridCheckpointStore {
+    minio: Arc<dyn CheckpointStore>,
+    database: Arc<dyn CheckpointStore>,
+    /// Series whose copies were made equal by this store already.
+    repaired: Mutex<HashSet<String>>,
+}
+
+impl HybridCheckpointStore {
+    /// Over `minio` (S3) and `database` (PostgreSQL).
+    pub fn new(minio: Arc<dyn CheckpointStore>, database: Arc<dyn CheckpointStore>) -> Self {
+        Self { minio, database, repaired: Mutex::default() }
+    }
+
+    /// Makes the copies of `key` equal before it is first read: a run that was killed between the two writes, or
+    /// that lost PostgreSQL, left its last facts in S3 alone.
+    async fn repair_once(&self, key: &str) -> Result<()> {
+        if self.repaired.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+            return Ok(());
+        }
+        match self.repair(key).await {
+            Ok(_) => {
+                self.repaired.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+                Ok(())
+            }
+            Err(error) if error.kind() == Kind::Unavailable => {
+                tracing::warn!("{key}: the copies in S3 and PostgreSQL were not compared: {error}");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a failure of the second write means.
+fn half_done(error: Error) -> Error {
+    if error.kind() != Kind::Unavailable {
+        return error.context("committed to S3, not to the database");
+    }
+    let error = error.context("committed to S3, not to the database");
+    error.with_hint("nothing is lost: the next run brings it over, or quant-framework repair").fatal()
+}
+
+#[async_trait]
+impl CheckpointStore for HybridCheckpointStore {
+    async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
+        self.repair_once(key).await?;
+        self.database.load(key).await
+    }
+
+    async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
+        self.minio.commit(key, delta).await?;
+        self.database.commit(key, delta).await.map_err(half_done)
+    }
+
+    /// Of both, so that a series is found that only one of them has.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut keys = self.database.list(prefix).await?;
+        match self.minio.list(prefix).await {
+            Ok(others) => keys.extend(others),
+            Err(error) if error.kind() == Kind::Unavailable => {
+                tracing::warn!("listed from the database alone: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+        keys.sort();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.minio.delete(key).await?;
+        self.database.delete(key).await.map_err(half_done)
+    }
+
+    async fn reset(&self, key: &str) -> Result<u64> {
+        let held = |found: Option<Checkpoint>| found.map_or(0, |checkpoint| checkpoint.generation);
+        let (minio, database) = (held(self.minio.load(key).await?), held(self.database.load(key).await?));
+        let generation = minio.max(database) + 1;
+        self.commit(key, &Checkpoint { generation, ..Checkpoint::default() }).await?;
+        Ok(generation)
+    }
+
+    async fn commit_all(&self, deltas: &[(Arc<str>, Checkpoint)]) -> Vec<Result<()>> {
+        let mut results = self.minio.commit_all(deltas).await;
+        let landed: Vec<(Arc<str>, Checkpoint)> = deltas
+            .iter()
+            .zip(&results)
+            .filter(|(_, result)| result.is_ok())
+            .map(|(delta, _)| delta.clone())
+            .collect();
+        let mut second = self.database.commit_all(&landed).await.into_iter();
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            *result = second.next().unwrap_or(Ok(())).map_err(half_done);
+        }
+        results
+    }
+
+    fn linger(&self) -> Duration {
+        self.minio.linger().max(self.database.linger())
+    }
+
+    async fn repair(&self, key: &str) -> Result<bool> {
+        let (minio, database) = (self.minio.load(key).await?, self.database.load(key).await?);
+        let mut merged = minio.clone().unwrap_or_default();
+        merged.merge(&database.clone().unwrap_or_default());
+        let is_behind = |copy: &Option<Checkpoint>| copy.as_ref() != Some(&merged);
+        let nowhere = minio.is_none() && database.is_none();
+        let (minio_behind, database_behind) = (is_behind(&minio), is_behind(&database));
+        if nowhere || !(minio_behind || database_behind) {
+            return Ok(false);
+        }
+        if minio_behind {
+            self.minio.commit(key, &merged).await?;
+        }
+        if database_behind {
+            self.database.commit(key, &merged).await?;
+        }
+        Ok(true)
+    }
+
+    /// Only S3 holds bytes that can be damaged one by one; what PostgreSQL has is brought over by the next repair.
+    async fn set_aside(&self, key: &str) -> Result<()> {
+        self.minio.set_aside(key).await
+    }
+
+    async fn claim(
+        &self,
+        key: &str,
+        wanted: &[TimeRange],
+        owner: &str,
+        lease: Duration,
+    ) -> Result<Option<Epoch>> {
+        self.database.claim(key, wanted, owner, lease).await
+    }
+
+    async fn renew(&self, held: &[Epoch], lease: Duration) -> Result<Vec<Epoch>> {
+        self.database.renew(held, lease).await
+    }
+
+    async fn release(&self, held: &[Epoch]) -> Result<()> {
+        self.database.release(held).await
+    }
+}

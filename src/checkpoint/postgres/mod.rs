@@ -1,0 +1,185 @@
+//! Checkpoints in PostgreSQL 14 or later: one row per series, ranges as `int8multirange`. A commit of any number of
+//! series is one statement that unions under the generation guard, so concurrent commits need no retry.
+
+mod claims;
+mod multirange;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use self::multirange::Multirange;
+use super::naming::path_of;
+use crate::clock::Clock;
+use crate::coverage::{Coverage, State};
+use crate::database::{Database, Statement};
+use crate::error::Result;
+use crate::ports::{Checkpoint, CheckpointStore, Epoch};
+use crate::secret::Secret;
+use crate::time_range::TimeRange;
+
+/// Commits of a run gather so long: many chunks, few statements.
+const LINGER: Duration = Duration::from_millis(200);
+
+const LOAD: &str =
+    "SELECT generation, data, empty, cursor, fingerprint FROM quant_framework.checkpoints WHERE series = $1";
+
+/// In order of series: two commits never wait for each other crosswise.
+const COMMIT: &str = "
+INSERT INTO quant_framework.checkpoints AS held (series, generation, data, empty, cursor, fingerprint)
+SELECT series, generation, data, empty, cursor, fingerprint
+FROM unnest($1, $2, $3, $4, $5, $6) AS delta (series, generation, data, empty, cursor, fingerprint)
+ORDER BY series
+ON CONFLICT (series) DO UPDATE SET
+    generation = excluded.generation,
+    data = CASE WHEN excluded.generation > held.generation THEN excluded.data
+                ELSE held.data + excluded.data END,
+    empty = CASE WHEN excluded.generation > held.generation THEN excluded.empty
+                 ELSE held.empty + excluded.empty - held.data - excluded.data END,
+    cursor = CASE WHEN excluded.generation > held.generation THEN excluded.cursor
+                  ELSE greatest(held.cursor, excluded.cursor) END,
+    fingerprint = CASE WHEN excluded.generation > held.generation THEN excluded.fingerprint
+                       ELSE greatest(held.fingerprint, excluded.fingerprint) END,
+    changed = clock_timestamp()
+WHERE excluded.generation >= held.generation";
+
+const RESET: &str = "
+INSERT INTO quant_framework.checkpoints AS held (series, generation, data, empty) VALUES ($1, 1, '{}', '{}')
+ON CONFLICT (series) DO UPDATE SET
+    generation = held.generation + 1, data = '{}', empty = '{}', cursor = NULL, fingerprint = NULL,
+    changed = clock_timestamp()
+RETURNING generation";
+
+const LIST: &str =
+    "SELECT series FROM quant_framework.checkpoints WHERE starts_with(series, $1) ORDER BY series";
+const DELETE: &str = "DELETE FROM quant_framework.checkpoints WHERE series = $1";
+
+/// One row per series in the schema `quant_framework` of a database.
+pub struct PostgresCheckpointStore {
+    database: Database,
+    ready: OnceCell<()>,
+}
+
+impl PostgresCheckpointStore {
+    /// See [`Database::new`] for `dsn`. Connects at the first use, and makes its tables then.
+    pub fn new(dsn: &str, password: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self> {
+        Ok(Self { database: Database::new(dsn, password, clock)?, ready: OnceCell::new() })
+    }
+
+    /// The address, without user and password.
+    pub fn place(&self) -> &str {
+        self.database.place()
+    }
+
+    async fn query(&self, doing: &str, statement: Statement<'_>) -> Result<Vec<Row>> {
+        self.ready.get_or_try_init(|| schema::prepare(&self.database)).await?;
+        self.database.query(doing, statement).await
+    }
+
+    /// All deltas in one statement; no series twice.
+    async fn commit_rows(&self, deltas: &BTreeMap<&str, Checkpoint>) -> Result<()> {
+        for key in deltas.keys() {
+            path_of(key)?;
+        }
+        let ranges = |state: State| -> Vec<Multirange> {
+            deltas.values().map(|delta| Multirange(delta.coverage.ranges(state))).collect()
+        };
+        let series: Vec<&str> = deltas.keys().copied().collect();
+        let generations: Vec<i64> = deltas.values().map(|delta| delta.generation as i64).collect();
+        let (data, empty) = (ranges(State::Data), ranges(State::Empty));
+        let cursors: Vec<Option<&str>> = deltas.values().map(|delta| delta.cursor.as_deref()).collect();
+        let fingerprints: Vec<Option<&str>> =
+            deltas.values().map(|delta| delta.fingerprint.as_deref()).collect();
+        let statement = Statement {
+            text: COMMIT,
+            arguments: &[
+                (&series, Type::TEXT_ARRAY),
+                (&generations, Type::INT8_ARRAY),
+                (&data, Type::INT8MULTI_RANGE_ARRAY),
+                (&empty, Type::INT8MULTI_RANGE_ARRAY),
+                (&cursors, Type::TEXT_ARRAY),
+                (&fingerprints, Type::TEXT_ARRAY),
+            ],
+        };
+        self.query("commit to", statement).await.map(drop)
+    }
+}
+
+fn checkpoint(row: &Row) -> Checkpoint {
+    let generation: i64 = row.get(0);
+    let (data, empty): (Multirange, Multirange) = (row.get(1), row.get(2));
+    let data = data.0.into_iter().map(|range| (range, State::Data));
+    let coverage: Coverage = data.chain(empty.0.into_iter().map(|range| (range, State::Empty))).collect();
+    Checkpoint { generation: generation as u64, coverage, cursor: row.get(3), fingerprint: row.get(4) }
+}
+
+#[async_trait]
+impl CheckpointStore for PostgresCheckpointStore {
+    async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
+        path_of(key)?;
+        let rows =
+            self.query("read from", Statement { text: LOAD, arguments: &[(&key, Type::TEXT)] }).await?;
+        Ok(rows.first().map(checkpoint))
+    }
+
+    async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
+        self.commit_rows(&BTreeMap::from([(key, delta.clone())])).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let rows = self.query("list", Statement { text: LIST, arguments: &[(&prefix, Type::TEXT)] }).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        path_of(key)?;
+        self.query("delete from", Statement { text: DELETE, arguments: &[(&key, Type::TEXT)] })
+            .await
+            .map(drop)
+    }
+
+    async fn reset(&self, key: &str) -> Result<u64> {
+        path_of(key)?;
+        let rows =
+            self.query("reset in", Statement { text: RESET, arguments: &[(&key, Type::TEXT)] }).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0)) as u64)
+    }
+
+    async fn commit_all(&self, deltas: &[(Arc<str>, Checkpoint)]) -> Vec<Result<()>> {
+        let mut merged: BTreeMap<&str, Checkpoint> = BTreeMap::new();
+        for (key, delta) in deltas {
+            merged.entry(key).and_modify(|held| held.merge(delta)).or_insert_with(|| delta.clone());
+        }
+        let done = self.commit_rows(&merged).await;
+        deltas.iter().map(|_| done.clone()).collect()
+    }
+
+    fn linger(&self) -> Duration {
+        LINGER
+    }
+
+    async fn claim(
+        &self,
+        key: &str,
+        wanted: &[TimeRange],
+        owner: &str,
+        lease: Duration,
+    ) -> Result<Option<Epoch>> {
+        self.ready.get_or_try_init(|| schema::prepare(&self.database)).await?;
+        claims::claim(&self.database, key, wanted, owner, lease).await.map(Some)
+    }
+
+    async fn renew(&self, held: &[Epoch], lease: Duration) -> Result<Vec<Epoch>> {
+        claims::renew(&self.database, held, lease).await
+    }
+
+    async fn release(&self, held: &[Epoch]) -> Result<()> {
+        claims::release(&self.database, held).await
+    }
+}

@@ -1,0 +1,80 @@
+//! What a failed database call means.
+
+use std::error::Error as StdError;
+use std::io;
+
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::SqlState;
+
+use crate::error::Error;
+
+/// The failure of a call, in one line.
+pub(super) fn of(doing: &str, place: &str, error: &tokio_postgres::Error) -> Error {
+    let message = |why: &str| format!("cannot {doing} {place}: {why}");
+    let Some(refusal) = error.as_db_error() else {
+        let why = chain(error);
+        return if is_about_certificates(error) {
+            Error::invalid(message(&why))
+                .with_hint("name the server's certificate authority by sslrootcert")
+                .fatal()
+        } else {
+            Error::unavailable(message(&why))
+        };
+    };
+    let text = message(refusal.message());
+    match refusal.code() {
+        code if code == &SqlState::EXCLUSION_VIOLATION => Error::conflict(text),
+        code if code == &SqlState::UNDEFINED_TABLE || code == &SqlState::INVALID_SCHEMA_NAME => {
+            Error::data(text)
+                .with_hint("the tables are gone; rebuild them: quant-framework repair --lake URL")
+                .fatal()
+        }
+        code if code == &SqlState::INVALID_CATALOG_NAME => Error::invalid(text)
+            .with_hint("create the database, then rebuild what it held: quant-framework repair --lake URL")
+            .fatal(),
+        code => match &code.code()[..2] {
+            // Credentials and privileges.
+            "28" => Error::invalid(text).with_hint("check user and password").fatal(),
+            "42" if code == &SqlState::INSUFFICIENT_PRIVILEGE => Error::invalid(text)
+                .with_hint("grant it, or let an administrator run quant-framework status once")
+                .fatal(),
+            // Connections, resources, shutdown, deadlocks and time limits; a pooler's refusals.
+            "08" | "53" | "55" | "57" | "40" | "58" => Error::unavailable(text),
+            class => Error::internal(format!("{text} (SQLSTATE {}, class {class})", code.code())),
+        },
+    }
+}
+
+pub(super) fn of_pool(doing: &str, place: &str, error: PoolError) -> Error {
+    match error {
+        PoolError::Backend(error) => of(doing, place, &error),
+        other => Error::unavailable(format!("cannot {doing} {place}: {other}")),
+    }
+}
+
+/// The error and its causes, each once.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        if !text.contains(&line) {
+            text = format!("{text}: {line}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(inner) = cause {
+        let wrapped = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
+        if matches!(tls.or(inner.downcast_ref()), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
