@@ -37,10 +37,14 @@ demo: build-dist ## run the example backfill through Airflow, offline
 	@$(PYTHON) -m quant_framework.demo
 
 test: setup ## run every test, Rust and Python
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked --lib --tests; fi
+	@$(PYTHON) tests/with_servers.py $(MAKE) --no-print-directory test-rust
 	@cargo test --locked --doc
 	@$(MAKE) --no-print-directory build
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup
+	@$(PYTHON) tests/with_servers.py $(PYTHON) -m pytest -n 2 --dist loadgroup
+
+# Needs the servers of tests/with_servers.py.
+test-rust:
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked --lib --tests; fi
 
 lint: setup ## formatting and lints
 	cargo fmt --check
@@ -63,4 +67,4 @@ wheel: setup ## build the wheel into dist/
 clean: ## remove everything that was built
 	rm -rf target .venv dist .demo python/quant_framework/_core*.so
 
-.PHONY: help setup build build-dist demo test lint check bench wheel clean
+.PHONY: help setup build build-dist demo test test-rust lint check bench wheel clean

@@ -90,6 +90,9 @@ pub struct Receipt {
     pub bytes: u64,
 }
 
+/// Whether a run may still do what it is about to do.
+pub type Guard<'a> = &'a (dyn Fn() -> Result<()> + Send + Sync);
+
 /// A place for rows. Writing the same chunk twice leaves the same result.
 #[async_trait]
 pub trait DataWriter: Send + Sync {
@@ -98,8 +101,8 @@ pub trait DataWriter: Send + Sync {
 
     /// Removes what lies in `range` under names of other chunks: leftovers of a run that crashed between
     /// write and commit. Called once per missing range, after the source has answered and before anything is
-    /// written there.
-    async fn clear(&self, series: &Series, range: TimeRange) -> Result<()>;
+    /// written there. `allowed` fails where another run has taken over, and is asked before each deletion.
+    async fn clear(&self, series: &Series, range: TimeRange, allowed: Guard<'_>) -> Result<()>;
 
     /// Writes the rows of one chunk durably under a name made of `series` and `range`.
     async fn write(&self, series: &Series, range: TimeRange, fetched: &Fetched) -> Result<Receipt>;

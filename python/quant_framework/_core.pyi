@@ -5,25 +5,39 @@ from datetime import datetime
 from os import PathLike
 from typing import Any, final
 
+from typing_extensions import Self
+
 __all__ = [
     "AdaptiveChunkStrategy",
     "Backfill",
     "Batch",
     "BronzeWriter",
     "Checkpoint",
+    "CheckpointStore",
     "CoinalyzeAdapter",
     "FetchRequest",
     "FixedChunkStrategy",
-    "LocalCheckpointStore",
-    "MemoryCheckpointStore",
     "WindowRateLimiter",
     "__version__",
     "drain_log",
+    "export_checkpoints",
+    "import_checkpoints",
+    "repair_checkpoints",
 ]
 
 __version__: str
 
 def drain_log() -> list[tuple[int, str, str]]: ...
+def repair_checkpoints(
+    store: Any,
+    prefix: str = "",
+    *,
+    lake: BronzeWriter | None = None,
+    replace_damaged: bool = False,
+    names_only: bool = False,
+) -> Awaitable[dict[str, Any]]: ...
+def export_checkpoints(store: Any, prefix: str = "") -> Awaitable[str]: ...
+def import_checkpoints(store: Any, document: str) -> Awaitable[int]: ...
 
 _Range = tuple[datetime, datetime]
 
@@ -80,6 +94,7 @@ class BronzeWriter:
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
+        ca_file: str | PathLike[str] | None = None,
         compression: str | None = None,
         write_only: bool = False,
     ) -> BronzeWriter: ...
@@ -90,6 +105,15 @@ class BronzeWriter:
 
 @final
 class Checkpoint:
+    def __new__(
+        cls,
+        data: list[_Range] | None = None,
+        empty: list[_Range] | None = None,
+        *,
+        generation: int = 0,
+        cursor: str | None = None,
+        fingerprint: str | None = None,
+    ) -> Checkpoint: ...
     @property
     def data(self) -> list[_Range]: ...
     @property
@@ -102,9 +126,26 @@ class Checkpoint:
     def generation(self) -> int: ...
     @property
     def fingerprint(self) -> str | None: ...
+    def missing(self, start: datetime, end: datetime) -> list[_Range]: ...
     def __eq__(self, other: object) -> bool: ...
 
-class _Store:
+class CheckpointStore:
+    def __new__(
+        cls,
+        url: str = "hybrid:",
+        *,
+        endpoint_url: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+        region: str | None = None,
+        path_style: bool | None = None,
+        ca_file: str | PathLike[str] | None = None,
+        single_writer: bool = False,
+        password: str | None = None,
+        minio: CheckpointStore | None = None,
+        database: CheckpointStore | None = None,
+    ) -> Self: ...
     def load(self, series: str) -> Awaitable[Checkpoint | None]: ...
     def load_sync(self, series: str) -> Checkpoint | None: ...
     def commit(
@@ -133,12 +174,6 @@ class _Store:
     def delete_sync(self, series: str) -> None: ...
     def reset(self, series: str) -> Awaitable[int]: ...
     def reset_sync(self, series: str) -> int: ...
-
-class MemoryCheckpointStore(_Store):
-    def __new__(cls) -> MemoryCheckpointStore: ...
-
-class LocalCheckpointStore(_Store):
-    def __new__(cls, path: str | PathLike[str]) -> LocalCheckpointStore: ...
 
 class FixedChunkStrategy:
     def __new__(cls, bars: int = 1000) -> FixedChunkStrategy: ...
@@ -182,6 +217,8 @@ class Backfill:
         resume: str = "always",
         max_wait: float | None = None,
         lag: float = 5.0,
+        owner: str | None = None,
+        lease: float = 60.0,
     ) -> Backfill: ...
     def run(self) -> Awaitable[dict[str, Any]]: ...
     def plan(self) -> Awaitable[dict[str, Any]]: ...

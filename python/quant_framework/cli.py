@@ -1,4 +1,4 @@
-"""The command line, without Airflow: ``quant-framework backfill | plan | status``.
+"""The command line, without Airflow: ``quant-framework backfill | plan | status | repair | export | import``.
 
 Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
 """
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import settings
+from quant_framework import checkpoint_cli, settings
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -58,11 +58,11 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--concurrency", type=int, default=8, help="requests in flight (default 8)")
         command.add_argument("--no-retention", action="store_true", help="the server keeps everything")
         command.add_argument("--resume", choices=["always", "never"], default="always")
-    status = commands.add_parser("status", help="what is covered", description="what is covered")
+    checkpoint_cli.add_to(commands)
     for command in commands.choices.values():
-        command.add_argument("--checkpoint", help="file:///...")
+        where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
+        command.add_argument("--checkpoint", help=where)
         command.add_argument("--json", action="store_true", help="print the result as JSON")
-    status.add_argument("--prefix", default="", help="only series whose key starts so")
     return root
 
 
@@ -170,33 +170,13 @@ def show_plan(plan: Mapping[str, Any]) -> None:
         print(f"error: {error['message']}", file=sys.stderr)
 
 
-def status(arguments: argparse.Namespace) -> int:
-    """Print what is covered."""
-    store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
-    entries = []
-    for key in store.list_sync(arguments.prefix):
-        checkpoint = store.load_sync(key)
-        if checkpoint is None or key.count("/") != 3:
-            continue  # what a bare name was resolved to
-        entry = {"series": key, "generation": checkpoint.generation}
-        for kind in ("data", "empty"):
-            entry[kind] = [[low.isoformat(), high.isoformat()] for low, high in getattr(checkpoint, kind)]
-        entries.append(entry)
-    if arguments.json:
-        print(json.dumps(entries))
-    for entry in [] if arguments.json else entries:
-        ranges = sorted(entry["data"] + entry["empty"])
-        span = f"{ranges[0][0]} .. {ranges[-1][1]}" if ranges else "nothing"
-        print(f"{entry['series']}: {span}, {len(entry['empty'])} gaps")
-    return DONE
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
     try:
-        if arguments.command == "status":
-            return status(arguments)
+        if arguments.command in checkpoint_cli.COMMANDS:
+            done = checkpoint_cli.COMMANDS[arguments.command](arguments)
+            return DONE if done else FAILED
         if arguments.command == "plan":
             result = asyncio.run(workflow(arguments).plan())
             print(json.dumps(result)) if arguments.json else show_plan(result)

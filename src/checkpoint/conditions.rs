@@ -35,7 +35,7 @@ struct Marker {
 /// The verdict on `bucket`'s server, from memory where it was honoured less than a month ago. `now` is wall time.
 pub(super) async fn verdict(bucket: &Bucket, now: Millis) -> Result<Verdict> {
     let held = bucket.get(MARKER).await?;
-    let marker = held.and_then(|(body, _)| serde_json::from_slice::<Marker>(&body).ok());
+    let marker = held.and_then(|body| serde_json::from_slice::<Marker>(&body).ok());
     let valid = |marker: &Marker| marker.endpoint == bucket.endpoint() && (marker.at - now).abs() < VALID;
     if marker.as_ref().is_some_and(valid) {
         return Ok(Verdict::Honoured);
@@ -75,7 +75,9 @@ async fn probe(bucket: &Bucket, key: &str) -> Result<Verdict> {
     if bucket.put_if(key, body(), &foreign).await?.is_some() {
         return ignored("it replaced an object on a foreign If-Match");
     }
-    let Some((_, etag)) = bucket.get(key).await? else { return ignored("what was written is not there") };
+    let Some((_, etag)) = bucket.get_tagged(key).await? else {
+        return ignored("what was written is not there");
+    };
     let unchanged = Condition::Unchanged(etag);
     let race = (0..RACERS).map(|racer| {
         let condition = unchanged.clone();

@@ -15,6 +15,6 @@ pub use export::{export, import};
 pub use hybrid::HybridCheckpointStore;
 pub use local::LocalCheckpointStore;
 pub use memory::MemoryCheckpointStore;
-pub use open::{Access, open};
+pub use open::{Access, open, shown};
 pub use postgres::PostgresCheckpointStore;
 pub use s3::S3CheckpointStore;

@@ -27,8 +27,9 @@ pub struct Access {
 }
 
 /// The store behind `url`: `memory:`, `file:///folder`, an absolute path, `s3://bucket/prefix` (options:
-/// `?endpoint_url=...&region=...&path_style=true&ca_file=...&single_writer=true`), `postgresql://user@host/name`, or
-/// `hybrid:` followed by an `s3:` and a `postgresql:` URL with a comma in between. Opens nothing yet.
+/// `?endpoint_url=...&region=...&path_style=true&ca_file=...&single_writer=true`), `postgresql://user@host/name`,
+/// `dsn:` and libpq's `key=value` form, or `hybrid:` followed by an `s3:` and a `postgresql:` URL with a comma in
+/// between. Opens nothing yet.
 pub fn open(url: &str, access: &Access, clock: &Arc<dyn Clock>) -> Result<Arc<dyn CheckpointStore>> {
     if url == "memory:" {
         return Ok(Arc::new(MemoryCheckpointStore::default()));
@@ -42,9 +43,10 @@ pub fn open(url: &str, access: &Access, clock: &Arc<dyn Clock>) -> Result<Arc<dy
             (open(minio, access, clock)?, open(&format!("postgres{database}"), access, clock)?);
         return Ok(Arc::new(HybridCheckpointStore::new(minio, database)));
     }
-    if url.starts_with("postgresql://") || url.starts_with("postgres://") {
-        let password = access.database_password.as_ref();
-        return Ok(Arc::new(PostgresCheckpointStore::new(url, password, Arc::clone(clock))?));
+    let pairs = url.strip_prefix("dsn:");
+    if pairs.is_some() || url.starts_with("postgresql://") || url.starts_with("postgres://") {
+        let (dsn, password) = (pairs.unwrap_or(url), access.database_password.as_ref());
+        return Ok(Arc::new(PostgresCheckpointStore::new(dsn, password, Arc::clone(clock))?));
     }
     if url.starts_with("s3://") {
         let (url, access) = with_options(url, access)?;
@@ -56,6 +58,26 @@ pub fn open(url: &str, access: &Access, clock: &Arc<dyn Clock>) -> Result<Arc<dy
         )?));
     }
     local_path(url).map(|path| Arc::new(LocalCheckpointStore::new(path)) as _)
+}
+
+/// `url` without user, password and options.
+pub fn shown(url: &str) -> String {
+    let bare = |url: &str| {
+        let url = url.split_once('?').map_or(url, |(place, _)| place);
+        match url.split_once("://") {
+            Some((scheme, rest)) if scheme.starts_with("postgres") => {
+                format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, place)| place))
+            }
+            _ => url.to_owned(),
+        }
+    };
+    if url.starts_with("dsn:") {
+        return "postgresql".to_owned();
+    }
+    match url.split_once(",postgres") {
+        Some((minio, database)) => format!("{},{}", bare(minio), bare(&format!("postgres{database}"))),
+        None => bare(url),
+    }
 }
 
 fn local_path(url: &str) -> Result<PathBuf> {
@@ -110,6 +132,15 @@ mod tests {
     }
 
     #[test]
+    fn no_secret_is_shown() {
+        let url = "hybrid:s3://bucket/p?region=x,postgresql://me:ge@heim@db:5432/lake?sslmode=require";
+        assert_eq!(shown(url), "hybrid:s3://bucket/p,postgresql://db:5432/lake");
+        assert_eq!(shown("file:///a/b"), "file:///a/b");
+        assert_eq!(shown("/a/b"), "/a/b");
+        assert_eq!(shown("dsn:host=db password=geheim"), "postgresql");
+    }
+
+    #[test]
     fn every_kind_opens_and_what_is_none_is_invalid_without_showing_it() {
         for url in [
             "memory:",
@@ -117,6 +148,7 @@ mod tests {
             "/tmp/x",
             "s3://bucket/prefix?region=eu-central-1&path_style=true&single_writer=false",
             "postgresql://me@db/lake",
+            "dsn:host=db user=me dbname=lake sslmode=disable",
             "hybrid:s3://bucket/p,postgresql://me@a,b/lake",
         ] {
             assert!(open_one(url).is_ok(), "{url}");

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::conditions::{self, Verdict};
@@ -84,7 +83,7 @@ impl S3CheckpointStore {
 
     async fn fetch(&self, key: &str) -> Result<Seen> {
         let path = path_of(key)?;
-        let Some((body, etag)) = self.bucket.get(&path).await? else {
+        let Some((body, etag)) = self.bucket.get_tagged(&path).await? else {
             let condition = if self.single_writer { Condition::Any } else { Condition::Absent };
             return Ok(Seen { condition, checkpoint: Checkpoint::default(), fresh: true });
         };
@@ -151,7 +150,7 @@ impl CheckpointStore for S3CheckpointStore {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
         let path = path_of(key)?;
         let held = self.bucket.get(&path).await?;
-        held.map(|(body, _)| decode_of(key, &self.bucket.uri(&path), &body)).transpose()
+        held.map(|body| decode_of(key, &self.bucket.uri(&path), &body)).transpose()
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
@@ -196,7 +195,7 @@ impl CheckpointStore for S3CheckpointStore {
 
     async fn set_aside(&self, key: &str) -> Result<()> {
         let path = path_of(key)?;
-        if let Some((body, _)) = self.bucket.get(&path).await? {
+        if let Some(body) = self.bucket.get(&path).await? {
             self.bucket.put(&format!("{path}.damaged"), body).await?;
         }
         self.delete(key).await
@@ -206,8 +205,8 @@ impl CheckpointStore for S3CheckpointStore {
 impl S3CheckpointStore {
     /// The key inside the object at `path`, whose name was shortened; none where it cannot be read.
     async fn inside(&self, path: &str) -> Result<Option<String>> {
-        let Some((body, _)) = self.bucket.get(path).await? else { return Ok(None) };
-        let held: Result<(String, Checkpoint)> = decode(&self.bucket.uri(path), &Bytes::from(body));
+        let Some(body) = self.bucket.get(path).await? else { return Ok(None) };
+        let held = decode(&self.bucket.uri(path), &body);
         Ok(held.inspect_err(|error| tracing::warn!("not listed: {error}")).ok().map(|(key, _)| key))
     }
 }

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
-use super::encoding::{Encoding, encode};
-use super::naming::{folder, key, range};
+use super::encoding::{Encoding, decode, encode};
+use super::naming::{self, folder, key, range};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Folder, Objects, S3Settings};
-use crate::ports::{DataWriter, Fetched, Receipt};
+use crate::ports::{DataWriter, Fetched, Guard, Receipt};
+use crate::records::Batch;
 use crate::series::Series;
-use crate::time_range::TimeRange;
+use crate::time_range::{Millis, TimeRange};
 
 /// One Parquet object per chunk under a URL.
 pub struct BronzeWriter {
@@ -40,6 +41,26 @@ impl BronzeWriter {
     pub fn write_only(mut self) -> Self {
         self.write_only = true;
         self
+    }
+}
+
+impl BronzeWriter {
+    /// Every chunk that lies in the lake, read off the names alone: its series and range.
+    pub async fn chunks(&self) -> Result<Vec<(Series, TimeRange)>> {
+        let keys = self.objects.list("").await?;
+        Ok(keys.iter().filter_map(|key| Some((naming::series(key)?, range(key)?))).collect())
+    }
+
+    /// The open times of one chunk's rows, in order, milliseconds UTC; `None` where there is no such chunk.
+    pub async fn timestamps(&self, series: &Series, range: TimeRange) -> Result<Option<Vec<Millis>>> {
+        let key = key(series, range);
+        let Some(body) = self.objects.get(&key).await? else { return Ok(None) };
+        let batches = decode(body).map_err(|error| error.context(self.objects.uri(&key)))?;
+        let mut ts = Vec::new();
+        for rows in &batches {
+            ts.extend_from_slice(Batch::from_record_batch(series.data_type, rows)?.ts());
+        }
+        Ok(Some(ts))
     }
 }
 
@@ -72,13 +93,14 @@ impl DataWriter for BronzeWriter {
 
     /// Deletes the objects that lie wholly inside `range`. One that reaches beyond it overlaps what is covered,
     /// and so is named by a checkpoint: chunks end where missing ranges end.
-    async fn clear(&self, series: &Series, missing: TimeRange) -> Result<()> {
+    async fn clear(&self, series: &Series, missing: TimeRange, allowed: Guard<'_>) -> Result<()> {
         if self.write_only {
             return Ok(());
         }
         for key in self.objects.list(&folder(series)).await? {
             let inside = |held: TimeRange| held.start() >= missing.start() && held.end() <= missing.end();
             if range(&key).is_some_and(inside) {
+                allowed()?;
                 self.objects.delete(&key).await?;
                 tracing::info!("deleted {}, which no checkpoint names", self.objects.uri(&key));
             }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime};
 
-use crate::series::{Series, encode_segment};
+use crate::series::{Series, decode_segment, encode_segment};
 use crate::time_range::{Millis, TimeRange};
 
 const SECONDS: &str = "%Y%m%dT%H%M%SZ";
@@ -30,6 +30,19 @@ pub(super) fn range(key: &str) -> Option<TimeRange> {
     TimeRange::non_empty(moment(start)?, moment(end)?)
 }
 
+/// The series in a key's folders; `None` where they are not ours.
+pub(super) fn series(key: &str) -> Option<Series> {
+    let folders: Vec<&str> = key.split('/').collect();
+    let [source, dataset, symbol, timeframe, _] = folders[..] else { return None };
+    let part = |folder: &str, name: &str| decode_segment(folder.strip_prefix(name)?).ok();
+    Some(Series {
+        source: part(source, "source=")?,
+        data_type: dataset.strip_prefix("dataset=")?.parse().ok()?,
+        symbol: part(symbol, "symbol=")?,
+        timeframe: timeframe.strip_prefix("timeframe=")?.parse().ok()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +57,8 @@ mod tests {
             "source=coinalyze/dataset=ohlcv/symbol=BTC%2FUSDT%3AUSDT/timeframe=1m/20240101T000000Z-20240102T000000Z.parquet"
         );
         assert_eq!(range(&name), Some(day));
+        assert_eq!(self::series(&name), Some(series));
+        assert_eq!(self::series("part-0.parquet"), None);
         assert_eq!(range("part-0.parquet"), None);
     }
 }

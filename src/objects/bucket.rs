@@ -95,7 +95,7 @@ impl Bucket {
     }
 
     /// The object and its `ETag`; `None` where it is absent.
-    pub async fn get(&self, key: &str) -> Result<Option<(Bytes, String)>> {
+    pub async fn get_tagged(&self, key: &str) -> Result<Option<(Bytes, String)>> {
         let client = self.client().await?;
         let once = || async {
             let request = client.get_object().bucket(&self.name).key(format!("{}{key}", self.prefix));
@@ -192,6 +192,10 @@ impl Objects for Bucket {
             sent.map(drop).map_err(|error| self.failed("write", key, &error))
         };
         self.repeat(once).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        Ok(self.get_tagged(key).await?.map(|(body, _)| body))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {

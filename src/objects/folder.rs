@@ -46,6 +46,16 @@ impl Objects for Folder {
         .await
     }
 
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let path = self.root.join(key);
+        blocking(move || match fs::read(&path) {
+            Ok(body) => Ok(Some(body.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failure("read", &path, &error)),
+        })
+        .await
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let root = self.root.clone();
         let folder = root.join(prefix);

@@ -20,6 +20,8 @@ pub trait Objects: Send + Sync {
     async fn probe(&self, clean_up: bool) -> Result<()>;
     /// Creates or replaces `key`.
     async fn put(&self, key: &str, body: Bytes) -> Result<()>;
+    /// The object; `None` where it is absent.
+    async fn get(&self, key: &str) -> Result<Option<Bytes>>;
     /// Every key that starts with `prefix` (ending in a slash).
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
     /// No error where `key` is absent.

@@ -34,7 +34,7 @@ fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>>
 #[pymethods]
 impl Backfill {
     #[new]
-    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0))]
+    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0, owner=None, lease=60.0))]
     #[expect(
         clippy::too_many_arguments,
         clippy::needless_pass_by_value,
@@ -55,6 +55,8 @@ impl Backfill {
         resume: &str,
         max_wait: Option<f64>,
         lag: f64,
+        owner: Option<String>,
+        lease: f64,
     ) -> PyResult<Self> {
         let event_loop = EventLoop::default();
         let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
@@ -74,10 +76,12 @@ impl Backfill {
         };
         spec.max_wait = max_wait.map(|value| seconds("max_wait", value)).transpose()?;
         spec.lag = seconds("lag", lag)?;
+        spec.lease = seconds("lease", lease)?;
+        spec.owner = owner.unwrap_or(spec.owner);
         let parts = Parts {
             adapter: adapter_from(adapter, &event_loop)?,
             writer: writer_from(writer, &event_loop)?,
-            store: store_from(checkpoint_store, &event_loop),
+            store: store_from(checkpoint_store, &event_loop)?,
             strategy: strategy_from(chunk_strategy, &event_loop),
             limiter: limiter_from(rate_limiter, &event_loop)?,
             // Progress is read off `progress`, so that no Rust thread enters Python for it.

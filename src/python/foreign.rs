@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::ports;
 use crate::ports::{
     Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched,
-    RateLimiter, Receipt,
+    Guard, RateLimiter, Receipt,
 };
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange};
@@ -165,10 +165,11 @@ impl DataWriter for ForeignWriter {
         self.0.call("prepare", no_arguments, |_| Ok(())).await
     }
 
-    async fn clear(&self, series: &Series, range: TimeRange) -> Result<()> {
+    async fn clear(&self, series: &Series, range: TimeRange, allowed: Guard<'_>) -> Result<()> {
         if !self.has("clear") {
             return Ok(());
         }
+        allowed()?;
         let key = series.to_string();
         let arguments =
             move |py: Python<'_>| Ok(((key, pairs(&[range])[0]).into_pyobject(py)?.unbind(), None));
@@ -206,12 +207,14 @@ impl CheckpointStore for ForeignStore {
             if let Ok(native) = answer.cast::<store::Checkpoint>() {
                 return Ok(Some(native.get().0.clone()));
             }
-            let mut checkpoint = Checkpoint::default();
+            let mut known = Vec::new();
             for (name, state) in [("empty", State::Empty), ("data", State::Data)] {
                 for pair in answer.getattr(name)?.try_iter()? {
-                    checkpoint.coverage.insert(range(&pair?)?, state);
+                    known.push((range(&pair?)?, state));
                 }
             }
+            let mut checkpoint =
+                Checkpoint { coverage: known.into_iter().collect(), ..Checkpoint::default() };
             let optional = |name: &str| answer.getattr(name).ok().and_then(|value| value.extract().ok());
             checkpoint.generation = answer.getattr("generation").and_then(|it| it.extract()).unwrap_or(0);
             checkpoint.cursor = optional("cursor");

@@ -9,6 +9,7 @@ mod errors;
 mod foreign;
 mod log;
 mod policy;
+mod repair;
 mod runtime;
 mod store;
 mod writer;
@@ -32,7 +33,9 @@ mod _core {
     #[pymodule_export]
     use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy, WindowRateLimiter};
     #[pymodule_export]
-    use super::store::{Checkpoint, LocalCheckpointStore, MemoryCheckpointStore};
+    use super::repair::{export_checkpoints, import_checkpoints, repair_checkpoints};
+    #[pymodule_export]
+    use super::store::{Checkpoint, CheckpointStore};
     #[pymodule_export]
     use super::writer::BronzeWriter;
 

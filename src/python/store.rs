@@ -1,17 +1,23 @@
 //! Checkpoint stores as Python classes: every method `async`, with a `*_sync` twin over the same future.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{datetime, pairs, ranges};
+use super::convert::{datetime, millis, pairs, ranges};
 use super::foreign::{EventLoop, Foreign, ForeignStore};
+use super::policy::overrides;
 use super::runtime::{awaitable, enter};
-use crate::checkpoint;
+use crate::checkpoint::{self, Access, HybridCheckpointStore};
+use crate::clock::{Clock, SystemClock};
 use crate::coverage::{Coverage, State};
-use crate::ports::{self, CheckpointStore};
+use crate::objects::S3Settings;
+use crate::ports;
+use crate::secret::Secret;
+use crate::time_range::TimeRange;
 
 /// What is remembered of one series.
 #[pyclass(frozen, module = "quant_framework._core")]
@@ -19,6 +25,28 @@ pub(super) struct Checkpoint(pub(super) ports::Checkpoint);
 
 #[pymethods]
 impl Checkpoint {
+    /// Ranges are pairs of aware datetimes, in any order.
+    #[new]
+    #[pyo3(signature = (data=None, empty=None, *, generation=0, cursor=None, fingerprint=None))]
+    fn new(
+        data: Option<&Bound<'_, PyList>>,
+        empty: Option<&Bound<'_, PyList>>,
+        generation: u64,
+        cursor: Option<String>,
+        fingerprint: Option<String>,
+    ) -> PyResult<Self> {
+        Ok(Self(delta(data, empty, generation, cursor, fingerprint)?))
+    }
+
+    /// The parts of `[start, end)` of which nothing is known.
+    fn missing(
+        &self,
+        start: &Bound<'_, PyAny>,
+        end: &Bound<'_, PyAny>,
+    ) -> PyResult<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
+        Ok(pairs(&self.0.coverage.missing(TimeRange::new(millis(start, "start")?, millis(end, "end")?)?)))
+    }
+
     /// Ranges with rows, as pairs of aware datetimes.
     #[getter]
     fn data(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
@@ -79,117 +107,159 @@ fn delta(
     Ok(ports::Checkpoint { generation, coverage, cursor, fingerprint })
 }
 
-/// The methods that every native store has; `$store` is a tuple struct over `Arc<dyn CheckpointStore>`.
-macro_rules! store_methods {
-    ($store:ident { $($own:item)* }) => {
-        #[pymethods]
-        impl $store {
-            $($own)*
-
-            /// The checkpoint of `series` (its key), or None.
-            fn load<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
-                let store = Arc::clone(&self.0);
-                awaitable(py, async move { store.load(&series).await }, |_, found| Ok(found.map(Checkpoint)))
-            }
-
-            /// As `load`, blocking.
-            fn load_sync(&self, py: Python<'_>, series: String) -> PyResult<Option<Checkpoint>> {
-                let store = Arc::clone(&self.0);
-                Ok(enter(py, async move { store.load(&series).await })?.map(Checkpoint))
-            }
-
-            /// Merges ranges (pairs of aware datetimes) in; durable on return.
-            #[pyo3(signature = (series, data=None, empty=None, *, generation=0, cursor=None, fingerprint=None))]
-            #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
-            fn commit<'py>(
-                &self, py: Python<'py>, series: String, data: Option<&Bound<'_, PyList>>,
-                empty: Option<&Bound<'_, PyList>>, generation: u64, cursor: Option<String>, fingerprint: Option<String>,
-            ) -> PyResult<Bound<'py, PyAny>> {
-                let (store, delta) = (Arc::clone(&self.0), delta(data, empty, generation, cursor, fingerprint)?);
-                awaitable(py, async move { store.commit(&series, &delta).await }, |_, ()| Ok(()))
-            }
-
-            /// As `commit`, blocking.
-            #[pyo3(signature = (series, data=None, empty=None, *, generation=0, cursor=None, fingerprint=None))]
-            #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
-            fn commit_sync(
-                &self, py: Python<'_>, series: String, data: Option<&Bound<'_, PyList>>,
-                empty: Option<&Bound<'_, PyList>>, generation: u64, cursor: Option<String>, fingerprint: Option<String>,
-            ) -> PyResult<()> {
-                let (store, delta) = (Arc::clone(&self.0), delta(data, empty, generation, cursor, fingerprint)?);
-                enter(py, async move { store.commit(&series, &delta).await })
-            }
-
-            /// The keys that start with `prefix`, sorted.
-            #[pyo3(signature = (prefix=""))]
-            fn list<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
-                let (store, prefix) = (Arc::clone(&self.0), prefix.to_owned());
-                awaitable(py, async move { store.list(&prefix).await }, |_, keys| Ok(keys))
-            }
-
-            /// As `list`, blocking.
-            #[pyo3(signature = (prefix=""))]
-            fn list_sync(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
-                let (store, prefix) = (Arc::clone(&self.0), prefix.to_owned());
-                enter(py, async move { store.list(&prefix).await })
-            }
-
-            /// Forgets `series`; no error where it is absent.
-            fn delete<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
-                let store = Arc::clone(&self.0);
-                awaitable(py, async move { store.delete(&series).await }, |_, ()| Ok(()))
-            }
-
-            /// As `delete`, blocking.
-            fn delete_sync(&self, py: Python<'_>, series: String) -> PyResult<()> {
-                let store = Arc::clone(&self.0);
-                enter(py, async move { store.delete(&series).await })
-            }
-
-            /// Starts an empty new generation of `series` and returns its number.
-            fn reset<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
-                let store = Arc::clone(&self.0);
-                awaitable(py, async move { store.reset(&series).await }, |_, generation| Ok(generation))
-            }
-
-            /// As `reset`, blocking.
-            fn reset_sync(&self, py: Python<'_>, series: String) -> PyResult<u64> {
-                let store = Arc::clone(&self.0);
-                enter(py, async move { store.reset(&series).await })
-            }
-        }
-    };
+/// Checkpoints under a URL: `memory:`, `file:///folder`, `s3://bucket/prefix`, `postgresql://user@host/name`, or
+/// `hybrid:` with an `s3:` and a `postgresql:` URL. Keywords say what the URL does not.
+#[pyclass(frozen, subclass, module = "quant_framework._core")]
+pub(super) struct CheckpointStore {
+    store: Arc<dyn ports::CheckpointStore>,
+    /// What may be shown.
+    place: String,
 }
 
-/// Checkpoints in this process's memory; gone when it ends.
-#[pyclass(frozen, subclass, module = "quant_framework._core")]
-pub(super) struct MemoryCheckpointStore(Arc<dyn CheckpointStore>);
-
-store_methods!(MemoryCheckpointStore {
+#[pymethods]
+impl CheckpointStore {
+    /// With `minio` and `database`, both stores of this class, a hybrid over them.
     #[new]
-    fn new() -> Self {
-        Self(Arc::new(checkpoint::MemoryCheckpointStore::default()))
+    #[pyo3(signature = (url="hybrid:", *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, ca_file=None, single_writer=false, password=None, minio=None, database=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
+    fn new(
+        url: &str,
+        endpoint_url: Option<String>,
+        access_key: Option<String>,
+        secret_key: Option<String>,
+        session_token: Option<String>,
+        region: Option<String>,
+        path_style: Option<bool>,
+        ca_file: Option<PathBuf>,
+        single_writer: bool,
+        password: Option<String>,
+        minio: Option<PyRef<'_, Self>>,
+        database: Option<PyRef<'_, Self>>,
+    ) -> PyResult<Self> {
+        if let (Some(minio), Some(database)) = (minio, database) {
+            let place = format!("{} and {}", minio.place, database.place);
+            let hybrid = HybridCheckpointStore::new(Arc::clone(&minio.store), Arc::clone(&database.store));
+            return Ok(Self { store: Arc::new(hybrid), place });
+        }
+        let s3 = S3Settings {
+            endpoint: endpoint_url,
+            region,
+            access_key: access_key.map(Secret::new),
+            secret_key: secret_key.map(Secret::new),
+            session_token: session_token.map(Secret::new),
+            path_style,
+            ca_file,
+        };
+        let access = Access { s3, single_writer, database_password: password.map(Secret::new) };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        Ok(Self { store: checkpoint::open(url, &access, &clock)?, place: checkpoint::shown(url) })
     }
-});
 
-/// Checkpoints as files under `path`, one per series; safe for many processes of one machine.
-#[pyclass(frozen, subclass, module = "quant_framework._core")]
-pub(super) struct LocalCheckpointStore(Arc<dyn CheckpointStore>);
-
-store_methods!(LocalCheckpointStore {
-    #[new]
-    fn new(path: std::path::PathBuf) -> Self {
-        Self(Arc::new(checkpoint::LocalCheckpointStore::new(path)))
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!("{}({:?})", slf.get_type().name()?, slf.get().place))
     }
-});
+
+    /// The checkpoint of `series` (its key), or None.
+    fn load<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
+        let store = Arc::clone(&self.store);
+        awaitable(py, async move { store.load(&series).await }, |_, held| Ok(held.map(Checkpoint)))
+    }
+
+    /// As `load`, blocking.
+    fn load_sync(&self, py: Python<'_>, series: String) -> PyResult<Option<Checkpoint>> {
+        let store = Arc::clone(&self.store);
+        Ok(enter(py, async move { store.load(&series).await })?.map(Checkpoint))
+    }
+
+    /// Merges ranges in; durable on return. `generation` lower than what is stored changes nothing.
+    #[pyo3(signature = (series, data=None, empty=None, *, generation=0, cursor=None, fingerprint=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn commit<'py>(
+        &self,
+        py: Python<'py>,
+        series: String,
+        data: Option<&Bound<'_, PyList>>,
+        empty: Option<&Bound<'_, PyList>>,
+        generation: u64,
+        cursor: Option<String>,
+        fingerprint: Option<String>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (store, delta) = (Arc::clone(&self.store), delta(data, empty, generation, cursor, fingerprint)?);
+        awaitable(py, async move { store.commit(&series, &delta).await }, |_, ()| Ok(()))
+    }
+
+    /// As `commit`, blocking.
+    #[pyo3(signature = (series, data=None, empty=None, *, generation=0, cursor=None, fingerprint=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
+    fn commit_sync(
+        &self,
+        py: Python<'_>,
+        series: String,
+        data: Option<&Bound<'_, PyList>>,
+        empty: Option<&Bound<'_, PyList>>,
+        generation: u64,
+        cursor: Option<String>,
+        fingerprint: Option<String>,
+    ) -> PyResult<()> {
+        let (store, delta) = (Arc::clone(&self.store), delta(data, empty, generation, cursor, fingerprint)?);
+        enter(py, async move { store.commit(&series, &delta).await })
+    }
+
+    /// The keys that start with `prefix`, sorted.
+    #[pyo3(signature = (prefix=""))]
+    fn list<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (store, prefix) = (Arc::clone(&self.store), prefix.to_owned());
+        awaitable(py, async move { store.list(&prefix).await }, |_, keys| Ok(keys))
+    }
+
+    /// As `list`, blocking.
+    #[pyo3(signature = (prefix=""))]
+    fn list_sync(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
+        let (store, prefix) = (Arc::clone(&self.store), prefix.to_owned());
+        enter(py, async move { store.list(&prefix).await })
+    }
+
+    /// Forgets `series`; no error where it is absent.
+    fn delete<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
+        let store = Arc::clone(&self.store);
+        awaitable(py, async move { store.delete(&series).await }, |_, ()| Ok(()))
+    }
+
+    /// As `delete`, blocking.
+    fn delete_sync(&self, py: Python<'_>, series: String) -> PyResult<()> {
+        let store = Arc::clone(&self.store);
+        enter(py, async move { store.delete(&series).await })
+    }
+
+    /// Starts an empty new generation of `series` and returns its number.
+    fn reset<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
+        let store = Arc::clone(&self.store);
+        awaitable(py, async move { store.reset(&series).await }, |_, generation| Ok(generation))
+    }
+
+    /// As `reset`, blocking.
+    fn reset_sync(&self, py: Python<'_>, series: String) -> PyResult<u64> {
+        let store = Arc::clone(&self.store);
+        enter(py, async move { store.reset(&series).await })
+    }
+}
+
+/// The methods of a store that the core calls.
+const METHODS: [&str; 5] = ["load", "commit", "list", "delete", "reset"];
 
 /// The native store behind `object`, or `object` itself as a store.
-pub(super) fn store_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) -> Arc<dyn CheckpointStore> {
-    if let Ok(native) = object.cast::<LocalCheckpointStore>() {
-        return Arc::clone(&native.get().0);
+pub(super) fn store_from(
+    object: &Bound<'_, PyAny>,
+    event_loop: &EventLoop,
+) -> PyResult<Arc<dyn ports::CheckpointStore>> {
+    if let Ok(native) = object.cast::<CheckpointStore>() {
+        let mut replaced = false;
+        for method in METHODS {
+            replaced |= overrides::<CheckpointStore>(object, method)?;
+        }
+        if !replaced {
+            return Ok(Arc::clone(&native.get().store));
+        }
     }
-    if let Ok(native) = object.cast::<MemoryCheckpointStore>() {
-        return Arc::clone(&native.get().0);
-    }
-    Arc::new(ForeignStore(Foreign::new(object, "checkpoint_store", event_loop)))
+    Ok(Arc::new(ForeignStore(Foreign::new(object, "checkpoint_store", event_loop))))
 }

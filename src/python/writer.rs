@@ -90,6 +90,12 @@ impl BronzeWriter {
     }
 }
 
+impl BronzeWriter {
+    pub(super) fn native(&self) -> Arc<lake::BronzeWriter> {
+        Arc::clone(&self.writer)
+    }
+}
+
 /// The native writer behind `object`, or `object` itself as a writer.
 pub(super) fn writer_from(
     object: &Bound<'_, PyAny>,

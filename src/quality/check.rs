@@ -5,9 +5,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
 
+use crate::coverage::{Coverage, State};
 use crate::error::{Error, Result};
 use crate::records::Batch;
-use crate::series::DataType;
+use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
 
@@ -136,6 +137,20 @@ pub fn gaps(ts: &[Millis], range: TimeRange, timeframe: Timeframe) -> Vec<TimeRa
     }
     gaps.extend(TimeRange::non_empty(expected, range.end()));
     gaps
+}
+
+/// What an answer for `range` of `series` proves: rows where there are rows; `empty` where a dense series has none.
+/// A sparse series is settled as a whole: a missing row there means zero. `ts` as for [`gaps`].
+pub fn facts(ts: &[Millis], range: TimeRange, series: &Series) -> Coverage {
+    let state = if ts.is_empty() { State::Empty } else { State::Data };
+    let whole = [(range, state)];
+    if ts.is_empty() || !series.data_type.is_dense() {
+        return whole.into_iter().collect();
+    }
+    let holes: Coverage =
+        gaps(ts, range, series.timeframe).into_iter().map(|gap| (gap, State::Empty)).collect();
+    let rows = holes.missing(range).into_iter().map(|rows| (rows, State::Data));
+    holes.iter().chain(rows).collect()
 }
 
 #[cfg(test)]

@@ -2,4 +2,4 @@
 
 mod check;
 
-pub use check::{Checked, check, gaps};
+pub use check::{Checked, check, facts, gaps};

@@ -1,5 +1,6 @@
 //! The main job: fetch what is missing of many series over a range, resumably.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use crate::series::{DataType, Series};
 use crate::time_range::{TimeRange, iso};
 use crate::timeframe::Timeframe;
 
+use super::claims::Claims;
 use super::pipeline::{self, Outcome};
-use super::prepare::{Task, count, prepare};
+use super::prepare::{Task, announce, count, prepare};
 use super::tally::Tally;
 
 /// Whether an earlier run's checkpoint counts.
@@ -49,6 +51,17 @@ pub struct BackfillSpec {
     pub lag: Duration,
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
+    /// Who claims what is fetched, where the store has claims. A run takes over what its owner has claimed before:
+    /// the same for every try of one task, different for all else.
+    pub owner: String,
+    /// A run that stands still for longer loses its claims.
+    pub lease: Duration,
+}
+
+/// For a run that nobody has named.
+fn nobody() -> String {
+    let random = RandomState::new().build_hasher().finish();
+    format!("process {} ({random:08x})", std::process::id())
 }
 
 impl BackfillSpec {
@@ -71,6 +84,8 @@ impl BackfillSpec {
             max_wait: None,
             lag,
             retry,
+            owner: nobody(),
+            lease: Duration::from_secs(60),
         }
     }
 
@@ -87,6 +102,8 @@ impl BackfillSpec {
         require(!self.timeframes.is_empty(), "timeframes is empty; name at least one, such as 1h");
         require(!self.data_types.is_empty(), "data_types is empty; name at least one, such as ohlcv");
         require(self.concurrency > 0, "concurrency must be at least 1");
+        require(self.lease >= Duration::from_secs(1), "lease must be at least 1 second");
+        require(!self.owner.is_empty(), "owner is empty");
         errors
     }
 }
@@ -150,17 +167,24 @@ impl Backfill {
     pub async fn run(&self) -> Result<Report> {
         let started = self.parts.clock.monotonic();
         self.parts.writer.prepare().await?;
-        let (tasks, refused) = match prepare(&self.parts, &self.spec, &self.tally, &self.cancel).await {
+        let (tasks, mut refused) = match prepare(&self.parts, &self.spec, &self.tally, &self.cancel).await {
             Ok(prepared) => prepared,
             Err(error) if error.kind() == Kind::RateLimited => return Ok(self.parked(&error)),
             Err(error) if error.kind() == Kind::Cancelled => (Vec::new(), Vec::new()),
             Err(error) => return Err(error),
         };
-        let tasks: Arc<[Task]> = tasks.into();
+        let (store, clock) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.clock));
+        let claims = Arc::new(Claims::new(store, clock, self.spec.owner.clone(), self.spec.lease));
+        let tasks: Arc<[Task]> = claims.take(tasks, &mut refused).await.into();
+        announce(&self.parts, &tasks, &self.tally);
         let plan = self.plan_of(&tasks, &[], &self.tally);
         let least_duration = Duration::from_secs_f64(plan.least_seconds);
         self.parts.reporter.report(&Event::Planned { chunks: plan.chunks, bars: plan.bars, least_duration });
-        let outcome = self.run_pipeline(&tasks).await;
+        let outcome = tokio::select! {
+            outcome = self.run_pipeline(&tasks, &claims) => outcome,
+            () = claims.keep() => Outcome::default(),
+        };
+        claims.release().await;
         let report =
             self.report(&tasks, &refused, &outcome, self.parts.clock.monotonic().saturating_sub(started));
         self.parts.reporter.report(&Event::Finished { rows: report.records_written });
@@ -171,12 +195,13 @@ impl Backfill {
     pub async fn plan(&self) -> Result<Plan> {
         let tally = Tally::default();
         let (tasks, refused) = prepare(&self.parts, &self.spec, &tally, &self.cancel).await?;
+        announce(&self.parts, &tasks, &tally);
         Ok(self.plan_of(&tasks, &refused, &tally))
     }
 
-    async fn run_pipeline(&self, tasks: &Arc<[Task]>) -> Outcome {
+    async fn run_pipeline(&self, tasks: &Arc<[Task]>, claims: &Arc<Claims>) -> Outcome {
         let (parts, spec, tally) = (self.parts.clone(), self.spec.clone(), Arc::clone(&self.tally));
-        pipeline::run(parts, spec, Arc::clone(tasks), tally, self.cancel.clone()).await
+        pipeline::run(parts, spec, Arc::clone(tasks), Arc::clone(claims), tally, self.cancel.clone()).await
     }
 
     fn plan_of(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], tally: &Tally) -> Plan {

@@ -1,15 +1,20 @@
-//! Group commit: while one round of commits is on its way to the store, finished chunks gather, and
-//! the next round commits them together, one call per series. Nobody waits longer than one round.
+//! Group commit: many chunks, few calls of the store. Finished chunks gather for as long as the store lets them
+//! linger, until there are many, or while one round of commits is on its way; then they go together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cancel::Cancel;
 use crate::coverage::Coverage;
 use crate::error::{Error, Result};
-use crate::ports::{Checkpoint, CheckpointStore};
+use crate::ports::{Checkpoint, CheckpointStore, Clock};
+
+/// So many chunks do not wait for more.
+const MANY: usize = 128;
+/// Chunks that are written and not yet committed; a kill costs at most these and those in flight.
+pub(super) const BACKLOG: usize = 2 * MANY;
 
 /// One chunk's facts, and who waits for them to be durable.
 struct Entry {
@@ -22,13 +27,18 @@ struct Entry {
 #[derive(Clone)]
 pub(super) struct Committer {
     entries: mpsc::Sender<Entry>,
+    hurry: Cancel,
 }
 
 impl Committer {
     /// The handle, and the task that must be driven beside the pipeline until every handle is gone.
-    pub(super) fn new(store: Arc<dyn CheckpointStore>, capacity: usize) -> (Self, impl Future<Output = ()>) {
-        let (entries, queue) = mpsc::channel(capacity.max(1));
-        (Self { entries }, drive(store, queue))
+    pub(super) fn new(
+        store: Arc<dyn CheckpointStore>,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (entries, queue) = mpsc::channel(BACKLOG);
+        let hurry = Cancel::default();
+        (Self { entries, hurry: hurry.clone() }, drive(store, clock, queue, hurry))
     }
 
     /// Returns when `delta` is durable. Once called, the commit goes on even if the caller is dropped.
@@ -38,33 +48,70 @@ impl Committer {
         self.entries.send(Entry { key, delta, done }).await.map_err(|_| gone())?;
         durable.await.map_err(|_| gone())?
     }
+
+    /// From now on nothing lingers: the run is at its end.
+    pub(super) fn hurry(&self) {
+        self.hurry.cancel();
+    }
 }
 
-/// What is committed of one series in a round, and who waits for it.
-type Group = (Checkpoint, Vec<oneshot::Sender<Result<()>>>);
-
-async fn drive(store: Arc<dyn CheckpointStore>, mut queue: mpsc::Receiver<Entry>) {
+async fn drive(
+    store: Arc<dyn CheckpointStore>,
+    clock: Arc<dyn Clock>,
+    mut queue: mpsc::Receiver<Entry>,
+    hurry: Cancel,
+) {
     while let Some(first) = queue.recv().await {
-        let mut groups: HashMap<Arc<str>, Group> = HashMap::new();
-        let mut next = Some(first);
-        while let Some(entry) = next {
-            let (delta, waiting) =
-                groups.entry(entry.key).or_insert_with(|| (entry.delta.clone(), Vec::new()));
-            delta.merge(&entry.delta);
-            waiting.push(entry.done);
-            next = queue.try_recv().ok();
+        let mut gathered = vec![first];
+        if !store.linger().is_zero() {
+            gather(&mut gathered, &mut queue, clock.sleep(store.linger()), &hurry).await;
         }
-        join_all(groups.into_iter().map(|(key, (delta, waiting))| {
-            let store = Arc::clone(&store);
-            async move {
-                let result = store.commit(&key, &delta).await;
-                for done in waiting {
-                    // A waiter that is gone was cancelled; its facts are stored all the same.
-                    let _ = done.send(result.clone());
-                }
-            }
-        }))
-        .await;
+        while let Ok(entry) = queue.try_recv() {
+            gathered.push(entry);
+        }
+        commit(&*store, gathered).await;
+    }
+}
+
+async fn gather(
+    gathered: &mut Vec<Entry>,
+    queue: &mut mpsc::Receiver<Entry>,
+    mut due: crate::clock::Sleep,
+    hurry: &Cancel,
+) {
+    while gathered.len() < MANY {
+        tokio::select! {
+            biased;
+            () = &mut due => return,
+            () = hurry.cancelled() => return,
+            next = queue.recv() => match next {
+                Some(entry) => gathered.push(entry),
+                None => return,
+            },
+        }
+    }
+}
+
+/// One round: the deltas of each series merged, and everybody who waits told.
+async fn commit(store: &dyn CheckpointStore, gathered: Vec<Entry>) {
+    let mut deltas: Vec<(Arc<str>, Checkpoint)> = Vec::new();
+    let mut waiting: Vec<Vec<oneshot::Sender<Result<()>>>> = Vec::new();
+    let mut places: HashMap<Arc<str>, usize> = HashMap::new();
+    for Entry { key, delta, done } in gathered {
+        if let Some(place) = places.get(&key) {
+            deltas[*place].1.merge(&delta);
+            waiting[*place].push(done);
+        } else {
+            places.insert(Arc::clone(&key), deltas.len());
+            deltas.push((key, delta));
+            waiting.push(vec![done]);
+        }
+    }
+    for (result, waiting) in store.commit_all(&deltas).await.into_iter().zip(waiting) {
+        for done in waiting {
+            // A waiter that is gone was cancelled; its facts are stored all the same.
+            let _ = done.send(result.clone());
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 //! sentence of the design: plan, permit, fetch, check, write, commit, report.
 
 mod backfill;
+mod claims;
 mod committer;
 mod pipeline;
 mod planner;
 mod prepare;
+mod repair;
 mod tally;
 
 pub use backfill::{Backfill, BackfillSpec, Parts, Resume};
+pub use repair::{RepairReport, RepairSpec, repair};
 pub use tally::{Snapshot, Tally};

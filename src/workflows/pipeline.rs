@@ -2,22 +2,25 @@
 //!
 //! `plan(wanted - covered) -> for each chunk: permit -> fetch -> check -> write -> commit -> report`
 //!
-//! `Pipeline::chunk` is that sentence. The order is the safety: a commit follows the durable write.
+//! `Pipeline::fetch_and_write` and `Pipeline::settle` are that sentence. The order is the safety: a commit follows the
+//! durable write. Where commits cost a round trip, a worker goes on while its chunk waits to be committed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cancel::Cancel;
-use crate::coverage::{Coverage, State};
 use crate::error::{Error, Kind, Result};
-use crate::ports::{Event, Feedback, FetchRequest, Fetched, Observation};
+use crate::ports::{Checkpoint, Event, Feedback, FetchRequest, Fetched, Observation, Receipt};
 use crate::quality::{self, Checked};
 use crate::time_range::TimeRange;
 
 use super::backfill::{BackfillSpec, Parts};
-use super::committer::{Committer, delta};
+use super::claims::Claims;
+use super::committer::{BACKLOG, Committer, delta};
 use super::planner::{Chunk, Planner};
 use super::prepare::Task;
 use super::tally::Tally;
@@ -41,11 +44,23 @@ pub(super) struct Pipeline {
     parts: Parts,
     spec: BackfillSpec,
     tasks: Arc<[Task]>,
+    claims: Arc<Claims>,
     tally: Arc<Tally>,
     cancel: Cancel,
     planner: Mutex<Planner>,
     outcome: Arc<Mutex<Outcome>>,
     committer: Committer,
+    /// Chunks that may wait for their commit while their workers go on.
+    backlog: Arc<Semaphore>,
+    /// Workers that still fetch.
+    fetching: AtomicUsize,
+}
+
+/// A chunk whose rows are durable and not yet committed.
+struct Written {
+    range: TimeRange,
+    receipt: Receipt,
+    delta: Checkpoint,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,16 +73,27 @@ pub(super) async fn run(
     parts: Parts,
     spec: BackfillSpec,
     tasks: Arc<[Task]>,
+    claims: Arc<Claims>,
     tally: Arc<Tally>,
     cancel: Cancel,
 ) -> Outcome {
-    let (committer, commits) = Committer::new(Arc::clone(&parts.store), spec.concurrency);
+    let (committer, commits) = Committer::new(Arc::clone(&parts.store), Arc::clone(&parts.clock));
     let planner = Mutex::new(Planner::new(&tasks));
     let width = spec.concurrency.max(1);
     let outcome: Arc<Mutex<Outcome>> = Arc::default();
-    let pipeline =
-        Pipeline { parts, spec, tasks, tally, cancel, planner, outcome: Arc::clone(&outcome), committer };
-    let pipeline = Arc::new(pipeline);
+    let pipeline = Arc::new(Pipeline {
+        parts,
+        spec,
+        tasks,
+        claims,
+        tally,
+        cancel,
+        planner,
+        outcome: Arc::clone(&outcome),
+        committer,
+        backlog: Arc::new(Semaphore::new(BACKLOG)),
+        fetching: AtomicUsize::new(width),
+    });
     // Tasks of their own: parsing and encoding use every core.
     let mut workers = JoinSet::new();
     for _ in 0..width {
@@ -86,38 +112,65 @@ pub(super) async fn run(
 }
 
 impl Pipeline {
-    /// Takes chunks until there are none left.
-    async fn work(&self) {
-        loop {
-            if self.cancel.is_cancelled() {
-                lock(&self.outcome).cancelled = true;
-                return;
-            }
-            let next = lock(&self.planner).next(&self.tasks, &*self.parts.strategy);
-            let Some(chunk) = next else { return };
-            match self.chunk(chunk).await {
-                Ok(()) => self.tasks[chunk.task].forgive(),
+    /// Takes chunks until there are none left, and returns when all of its own are committed or given up.
+    async fn work(self: Arc<Self>) {
+        let mut settling = JoinSet::new();
+        while let Some(chunk) = self.next() {
+            match self.fetch_and_write(chunk).await {
                 Err(error) => self.give_up(chunk, error),
+                Ok(written) if self.parts.store.linger().is_zero() => self.settle(chunk, written).await,
+                Ok(written) => {
+                    let place = Arc::clone(&self.backlog).acquire_owned().await;
+                    let pipeline = Arc::clone(&self);
+                    settling.spawn(async move {
+                        pipeline.settle(chunk, written).await;
+                        drop(place);
+                    });
+                }
             }
+            while settling.try_join_next().is_some() {}
         }
+        if self.fetching.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.committer.hurry();
+        }
+        settling.join_all().await;
     }
 
-    /// The sentence.
-    async fn chunk(&self, chunk: Chunk) -> Result<()> {
+    fn next(&self) -> Option<Chunk> {
+        if self.cancel.is_cancelled() {
+            lock(&self.outcome).cancelled = true;
+            return None;
+        }
+        lock(&self.planner).next(&self.tasks, &*self.parts.strategy)
+    }
+
+    /// The sentence, up to the durable write.
+    async fn fetch_and_write(&self, chunk: Chunk) -> Result<Written> {
         let task = &self.tasks[chunk.task];
+        let allowed = || self.claims.check(&task.key);
+        allowed()?;
         let fetched = self.permit_and_fetch(task, chunk).await?;
         let (range, checked) = self.check(task, chunk, &fetched)?;
         let fetched = Fetched { batch: checked.batch, ..fetched };
-        let generation = task.begin(&self.parts).await?;
+        allowed()?;
+        let generation = task.begin(&self.parts, &allowed).await?;
         let receipt = self.parts.writer.write(&task.series, range, &fetched).await?;
-        let coverage = facts(task, range, &fetched);
-        let delta = delta(generation, &task.fingerprint, coverage);
-        self.committer.commit(Arc::clone(&task.key), delta.clone()).await?;
+        let coverage = quality::facts(fetched.batch.ts(), range, &task.series);
+        Ok(Written { range, receipt, delta: delta(generation, &task.fingerprint, coverage) })
+    }
+
+    /// The rest of the sentence: commit, report.
+    async fn settle(&self, chunk: Chunk, written: Written) {
+        let task = &self.tasks[chunk.task];
+        let Written { range, receipt, delta } = written;
+        if let Err(error) = self.committer.commit(Arc::clone(&task.key), delta.clone()).await {
+            return self.give_up(chunk, error);
+        }
         task.done(&delta.coverage, receipt.rows);
+        task.forgive();
         self.tally.chunk_done(receipt.rows, receipt.bytes);
         let event = Event::ChunkDone { series: &task.series, range, rows: receipt.rows };
         self.parts.reporter.report(&event);
-        Ok(())
     }
 
     /// Asks the source for one chunk, as often as the retry schedule allows; every attempt pays.
@@ -226,32 +279,11 @@ impl Pipeline {
                 if error.is_fatal() {
                     planner.stop();
                 }
-                if kind == Kind::Invalid || task.blame() >= PATIENCE {
+                if matches!(kind, Kind::Invalid | Kind::Conflict) || task.blame() >= PATIENCE {
                     planner.drop_task(chunk.task);
                 }
                 outcome.failures.push((chunk.task, error.context(chunk.range)));
             }
         }
     }
-}
-
-/// What a chunk's answer proves: rows where there are rows; `empty` where a dense series has none.
-/// A sparse series is settled as a whole: a missing row there means zero.
-fn facts(task: &Task, range: TimeRange, fetched: &Fetched) -> Coverage {
-    let mut coverage = Coverage::new();
-    if fetched.batch.is_empty() {
-        coverage.insert(range, State::Empty);
-        return coverage;
-    }
-    coverage.insert(range, State::Data);
-    if !task.series.data_type.is_dense() {
-        return coverage;
-    }
-    let gaps = quality::gaps(fetched.batch.ts(), range, task.series.timeframe);
-    if gaps.is_empty() {
-        return coverage;
-    }
-    let holes: Coverage = gaps.into_iter().map(|gap| (gap, State::Empty)).collect();
-    let rows = holes.missing(range).into_iter().map(|rows| (rows, State::Data));
-    holes.iter().chain(rows).collect()
 }

@@ -11,7 +11,7 @@ use crate::cancel::Cancel;
 use crate::chunking::chunks;
 use crate::coverage::Coverage;
 use crate::error::{Error, Kind, Result};
-use crate::ports::{Capability, Checkpoint, Feedback};
+use crate::ports::{Capability, Checkpoint, Feedback, Guard};
 use crate::report::SeriesReport;
 use crate::series::{DataType, Series, encode_segment};
 use crate::time_range::{Millis, TimeRange, iso};
@@ -21,7 +21,7 @@ use super::backfill::{BackfillSpec, Parts, Resume};
 use super::tally::Tally;
 
 /// Series prepared at once.
-const WIDTH: usize = 16;
+pub(super) const WIDTH: usize = 16;
 
 /// One series of a run.
 #[derive(Debug)]
@@ -49,15 +49,26 @@ impl Task {
     /// Called with every good answer before it is written; the first one forgets what shall be forgotten and
     /// removes what a crashed run left in the missing ranges (objects that no checkpoint names). Not earlier: a
     /// source that refuses everything must cost nothing that is stored. Answers the generation to commit to.
-    pub(super) async fn begin(&self, parts: &Parts) -> Result<u64> {
+    /// `allowed` is asked again before each deletion.
+    pub(super) async fn begin(&self, parts: &Parts, allowed: Guard<'_>) -> Result<u64> {
         let begin = || async {
             let generation = if self.anew { parts.store.reset(&self.key).await? } else { self.generation };
             for range in &self.missing {
-                parts.writer.clear(&self.series, *range).await?;
+                parts.writer.clear(&self.series, *range, allowed).await?;
             }
             Ok(generation)
         };
         self.begun.get_or_try_init(begin).await.copied()
+    }
+
+    /// Takes the newest checkpoint; what was not missing before is not wanted now.
+    pub(super) fn narrow(&mut self, now: Checkpoint) {
+        if self.anew || now.generation < self.generation {
+            return;
+        }
+        self.missing = self.missing.iter().flat_map(|range| now.coverage.missing(*range)).collect();
+        self.generation = now.generation;
+        self.known = Mutex::new(now.coverage);
     }
 
     /// A chunk is committed.
@@ -121,14 +132,18 @@ pub(super) async fn prepare(
     let mut tasks = Vec::new();
     for task in prepared.buffered(WIDTH).try_collect::<Vec<_>>().await? {
         match task {
-            Ok(task) => {
-                tally.plan(count(parts, &task, &task.missing), count(parts, &task, &task.covered()));
-                tasks.push(task);
-            }
+            Ok(task) => tasks.push(task),
             Err(failure) => failures.push(failure),
         }
     }
     Ok((tasks, failures))
+}
+
+/// Counts what `tasks` will do and what is done already.
+pub(super) fn announce(parts: &Parts, tasks: &[Task], tally: &Tally) {
+    for task in tasks {
+        tally.plan(count(parts, task, &task.missing), count(parts, task, &task.covered()));
+    }
 }
 
 impl Task {

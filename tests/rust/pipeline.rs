@@ -13,7 +13,7 @@ use quant_framework::chunking::FixedChunkStrategy;
 use quant_framework::clock::ManualClock;
 use quant_framework::error::{Error, Result};
 use quant_framework::ports::{
-    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched,
+    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched, Guard,
     ProgressReporter, Receipt,
 };
 use quant_framework::rate_limit::{Window, WindowLimiter};
@@ -115,7 +115,7 @@ impl DataWriter for Writer {
     async fn prepare(&self) -> Result<()> {
         Ok(())
     }
-    async fn clear(&self, series: &Series, range: TimeRange) -> Result<()> {
+    async fn clear(&self, series: &Series, range: TimeRange, _: Guard<'_>) -> Result<()> {
         let inside = |(held, start, end): &(String, i64, i64)| {
             *held == series.to_string() && *start >= range.start() && *end <= range.end()
         };

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from quant_framework import _core
+from quant_framework.ingestion.s3 import s3_settings
 
 __all__ = ["BronzeWriter"]
 
@@ -14,10 +13,14 @@ class BronzeWriter(_core.BronzeWriter):
 
     Args:
         url: ``file:///lake/bronze``, an absolute path, or ``s3://bucket/prefix``.
-        endpoint_url: an S3 server other than AWS; by default ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``.
-        access_key: by default the SDK's usual chain (environment, profile, instance role); with ``secret_key``.
+        endpoint_url: an S3 server other than AWS; by default ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL`` or
+            ``MINIO_ENDPOINT``.
+        access_key: by default ``AWS_ACCESS_KEY_ID`` or ``MINIO_ACCESS_KEY``, else the SDK's usual chain (profile,
+            instance role); together with ``secret_key``.
         secret_key: see ``access_key``.
         region: by default ``AWS_REGION`` or ``AWS_DEFAULT_REGION``, else ``us-east-1``.
+        path_style: the bucket in the path, not in the host name; by default with an endpoint.
+        ca_file: PEM file of certificates to trust beside the system's; by default ``AWS_CA_BUNDLE``.
         compression: ``lz4`` (the default), ``zstd``, ``zstd1`` to ``zstd22``, ``snappy`` or ``none``.
         write_only: for credentials that may put objects and nothing else: never list, never delete. What a crashed
             run left is then replaced only where the resumed run cuts its chunks as before (``FixedChunkStrategy``).
@@ -34,23 +37,10 @@ class BronzeWriter(_core.BronzeWriter):
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
+        ca_file: str | None = None,
         compression: str | None = None,
         write_only: bool = False,
     ) -> BronzeWriter:
         """Build the native writer; see the class."""
-        variable = os.environ.get
-        if access_key is None and secret_key is None:
-            access_key, secret_key = variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")
-            session_token = session_token or variable("AWS_SESSION_TOKEN")
-        return super().__new__(
-            cls,
-            url,
-            endpoint_url=endpoint_url or variable("AWS_ENDPOINT_URL_S3") or variable("AWS_ENDPOINT_URL"),
-            access_key=access_key,
-            secret_key=secret_key,
-            session_token=session_token,
-            region=region or variable("AWS_REGION") or variable("AWS_DEFAULT_REGION"),
-            path_style=path_style,
-            compression=compression,
-            write_only=write_only,
-        )
+        settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
+        return super().__new__(cls, url, compression=compression, write_only=write_only, **settings)

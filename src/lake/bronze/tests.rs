@@ -90,7 +90,7 @@ async fn clearing_a_missing_range_removes_exactly_what_lies_inside() {
         writer.write(&one, day(number), &rows(DataType::Ohlcv, 3)).await.unwrap();
     }
     writer.write(&series("ETH", DataType::Ohlcv), day(1), &rows(DataType::Ohlcv, 3)).await.unwrap();
-    writer.clear(&one, TimeRange::new(DAY, 3 * DAY + 1).unwrap()).await.unwrap();
+    writer.clear(&one, TimeRange::new(DAY, 3 * DAY + 1).unwrap(), &|| Ok(())).await.unwrap();
     let left: Vec<i64> = files(&writer).await.iter().map(|key| range(key).unwrap().start() / DAY).collect();
     assert_eq!(left, [0, 3, 1]);
 }
@@ -136,6 +136,9 @@ impl Objects for Arc<PutOnly> {
         self.0.lock().unwrap().push(key.to_owned());
         Ok(())
     }
+    async fn get(&self, _: &str) -> Result<Option<Bytes>> {
+        Err(Error::invalid("access denied"))
+    }
     async fn list(&self, _: &str) -> Result<Vec<String>> {
         Err(Error::invalid("access denied"))
     }
@@ -158,7 +161,7 @@ async fn a_write_only_lake_is_never_listed_and_nothing_in_it_deleted() {
     assert!(over(&bucket).prepare().await.is_err());
     let (writer, one) = (over(&bucket).write_only(), series("BTC", DataType::Ohlcv));
     writer.prepare().await.unwrap();
-    writer.clear(&one, day(0)).await.unwrap();
+    writer.clear(&one, day(0), &|| Ok(())).await.unwrap();
     writer.write(&one, day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
     assert_eq!(bucket.0.lock().unwrap().len(), 1);
 }

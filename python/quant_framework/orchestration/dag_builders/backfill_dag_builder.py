@@ -17,6 +17,8 @@ class BackfillDagBuilder(BaseDagBuilder):
         end: end (exclusive); by default now.
         lake: URL of the bronze lake; by default see ``BackfillOperator``.
         checkpoint: URL of the checkpoints; by default see ``BackfillOperator``.
+        minio_conn_id: connection of an S3 server; see ``BackfillOperator``.
+        postgres_conn_id: connection of a PostgreSQL database; see ``BackfillOperator``.
         operator: the operator class to map, for authors who subclass ``BackfillOperator``.
         operator_options: more arguments of the operator, such as ``pool`` or ``execution_timeout``.
 
@@ -33,12 +35,15 @@ class BackfillDagBuilder(BaseDagBuilder):
         end: str | None = None,
         lake: str | None = None,
         checkpoint: str | None = None,
+        minio_conn_id: str | None = None,
+        postgres_conn_id: str | None = None,
         operator: type[BackfillOperator] = BackfillOperator,
         operator_options: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(dag_id, **options)
         self.start, self.end, self.lake, self.checkpoint = start, end, lake, checkpoint
+        self.minio_conn_id, self.postgres_conn_id = minio_conn_id, postgres_conn_id
         self.operator = operator
         self.operator_options = {"max_active_tis_per_dagrun": 1} | (operator_options or {})
         moment = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
@@ -60,6 +65,8 @@ class BackfillDagBuilder(BaseDagBuilder):
             end="{{ params.end }}",
             lake=self.lake,
             checkpoint=self.checkpoint,
+            minio_conn_id=self.minio_conn_id,
+            postgres_conn_id=self.postgres_conn_id,
             map_index_template="{{ task.symbols[0] }} {{ task.data_types[0] }} {{ task.timeframes[0] }}",
             **self.operator_options,
         ).expand_kwargs(series)

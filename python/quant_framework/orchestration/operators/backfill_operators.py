@@ -7,11 +7,17 @@ from datetime import datetime, timezone
 from typing import Any
 
 from quant_framework import settings
-from quant_framework.ingestion.backfill import open_checkpoint_store
+from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_password
+from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
-from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.operators.base import BaseDataOperator
-from quant_framework.orchestration.ports import IChunkStrategy, IDataAdapter, IDataWriter, IRateLimiter
+from quant_framework.orchestration.ports import (
+    ICheckpointStore,
+    IChunkStrategy,
+    IDataAdapter,
+    IDataWriter,
+    IRateLimiter,
+)
 from quant_framework.orchestration.workflows import BackfillWorkflow
 
 
@@ -27,12 +33,18 @@ class BackfillOperator(BaseDataOperator):
         source: name of the source; ``adapter_options`` go to its adapter.
         lake: URL; by default ``QUANT_FRAMEWORK_LAKE`` or a folder in Airflow's home.
         checkpoint: URL; by default ``QUANT_FRAMEWORK_CHECKPOINT`` or a folder in Airflow's home.
+        minio_conn_id: connection of the S3 server that holds the checkpoints (``checkpoint`` or its extra names the
+            bucket), and the lake where that is ``s3://``.
+        postgres_conn_id: connection of the database that holds the checkpoints; with ``minio_conn_id`` a hybrid.
         concurrency: requests in flight.
         max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.
         resume: ``always`` or ``never``.
 
-    A subclass overrides ``adapter(context)``, ``writer(context)``, ``chunk_strategy(context)`` or
-    ``rate_limiter(context)``.
+    A subclass overrides ``adapter(context)``, ``writer(context)``, ``checkpoint_store(context)``,
+    ``chunk_strategy(context)`` or ``rate_limiter(context)``.
+
+    With PostgreSQL or hybrid checkpoints, what is fetched is claimed: another task that wants the same ranges of a
+    series meanwhile fails in a way that Airflow retries. Every try of one task shares its claims.
 
     """
 
@@ -45,6 +57,8 @@ class BackfillOperator(BaseDataOperator):
         "source",
         "lake",
         "checkpoint",
+        "minio_conn_id",
+        "postgres_conn_id",
     )
     ui_color = "#e8f4ea"
 
@@ -60,12 +74,15 @@ class BackfillOperator(BaseDataOperator):
         adapter_options: dict[str, Any] | None = None,
         lake: str | None = None,
         checkpoint: str | None = None,
+        minio_conn_id: str | None = None,
+        postgres_conn_id: str | None = None,
         concurrency: int = 8,
         max_wait: float | None = 120.0,
         resume: str = "always",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        refuse_password(checkpoint, "checkpoint")
         self.symbols = symbols
         self.timeframes = timeframes
         self.data_types = data_types
@@ -75,6 +92,8 @@ class BackfillOperator(BaseDataOperator):
         self.adapter_options = adapter_options
         self.lake = lake
         self.checkpoint = checkpoint
+        self.minio_conn_id = minio_conn_id
+        self.postgres_conn_id = postgres_conn_id
         self.concurrency = concurrency
         self.max_wait = max_wait
         self.resume = resume
@@ -85,7 +104,11 @@ class BackfillOperator(BaseDataOperator):
 
     def writer(self, context: dict[str, Any]) -> IDataWriter:
         """The lake; override to bring your own."""
-        return BronzeWriter(self.lake or settings.lake_url())
+        return open_bronze(self.lake, self.minio_conn_id)
+
+    def checkpoint_store(self, context: dict[str, Any]) -> ICheckpointStore:
+        """What is remembered; override to bring your own."""
+        return open_checkpoints(self.checkpoint, self.minio_conn_id, self.postgres_conn_id)
 
     def rate_limiter(self, context: dict[str, Any]) -> IRateLimiter:
         """The source's quota; override to bring your own."""
@@ -101,7 +124,7 @@ class BackfillOperator(BaseDataOperator):
         return BackfillWorkflow(
             adapter=self.adapter(context),
             writer=self.writer(context),
-            checkpoint_store=open_checkpoint_store(self.checkpoint or settings.checkpoint_url()),
+            checkpoint_store=self.checkpoint_store(context),
             chunk_strategy=self.chunk_strategy(context),
             rate_limiter=self.rate_limiter(context),
             symbols=self.symbols,
@@ -112,4 +135,20 @@ class BackfillOperator(BaseDataOperator):
             concurrency=self.concurrency,
             max_wait=self.max_wait,
             resume=self.resume,
+            owner=owner(context),
+            progress=TaskProgress(context),
+            progress_interval=INTERVAL,
         )
+
+    def conclude(self, result: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+        """Mirror how the run ended, then answer or raise as the base class does."""
+        counters = {name: value for name, value in result.items() if isinstance(value, str | int | float)}
+        TaskProgress(context).mirror(counters)
+        return super().conclude(result, context)
+
+
+def owner(context: dict[str, Any]) -> str:
+    """Who claims: the same for every try of one task instance."""
+    ti = context["ti"]
+    names = [str(getattr(ti, name, "")) for name in ("dag_id", "task_id", "run_id")]
+    return f"{'.'.join(names[:2])} {names[2]} [{getattr(ti, 'map_index', -1)}]"

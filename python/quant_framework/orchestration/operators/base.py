@@ -54,9 +54,9 @@ class BaseDataOperator(BaseOperator):
             result = asyncio.run(self._workflow.execute(workflow_context))
         if raised:
             raise raised[0]
-        return self.conclude(result)
+        return self.conclude(result, context)
 
-    def conclude(self, result: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, result: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
         """The summary of a result, or the exception that says what Airflow should do."""
         status, errors = result["status"], result.get("errors", [])
         if self._killed or status == "cancelled":

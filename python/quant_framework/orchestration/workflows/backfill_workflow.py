@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -49,6 +51,9 @@ class BackfillWorkflow(BaseWorkflow):
         resume: ``always`` fetches only what is missing, ``never`` forgets what is known first.
         max_wait: a longer wait for quota, in seconds, ends the run with status ``parked`` and ``until``.
         lag: a bar counts as closed so many seconds after its end.
+        owner: who claims what is fetched, where the store has claims; the same for every try of one task, different for
+            all else. By default unique.
+        lease: a run that stands still for so many seconds loses its claims.
         progress: gets the run's counters every ``progress_interval`` seconds.
 
     ``symbols, timeframes, data_types, start, end`` may be left out and come from the context instead
@@ -73,6 +78,8 @@ class BackfillWorkflow(BaseWorkflow):
         resume: str = "always",
         max_wait: float | None = None,
         lag: float = 5.0,
+        owner: str | None = None,
+        lease: float = 60.0,
         progress: IProgressReporter | None = None,
         progress_interval: float = 30.0,
     ) -> None:
@@ -83,6 +90,7 @@ class BackfillWorkflow(BaseWorkflow):
         self.rate_limiter = rate_limiter or CoinalyzeRateLimiter()
         self.parameters = dict(zip(PARAMETERS, (symbols, timeframes, data_types, start, end), strict=True))
         self.options = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}
+        self.options |= {"owner": owner or f"{socket.gethostname()} {uuid.uuid4()}", "lease": lease}
         self.progress = progress
         self.progress_interval = progress_interval
         self._run: Backfill | None = None

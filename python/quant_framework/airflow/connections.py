@@ -1,0 +1,112 @@
+"""Stores and lakes from Airflow connections. Read inside ``execute``, never at parse time."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from quant_framework import settings
+from quant_framework.airflow.compat import AirflowNotFoundException, Connection
+from quant_framework.errors import InvalidError
+from quant_framework.ingestion.backfill import (
+    CheckpointStore,
+    DatabaseCheckpointStore,
+    HybridCheckpointStore,
+    MinIOCheckpointStore,
+    open_checkpoint_store,
+)
+from quant_framework.ingestion.writers import BronzeWriter
+
+__all__ = ["open_bronze", "open_checkpoints", "refuse_password"]
+
+
+def refuse_password(url: str | None, argument: str) -> None:
+    """``InvalidError`` where ``url`` holds a password: arguments of operators are shown in the UI."""
+    if not isinstance(url, str):
+        return
+    for part in url.removeprefix("hybrid:").split(",postgres"):
+        place = part.partition("://")[2].rpartition("@")[0]
+        if ":" in place:
+            raise InvalidError(f"{argument} holds a password", "use postgres_conn_id or minio_conn_id, or PGPASSWORD")
+
+
+def connection(conn_id: str) -> Any:
+    """The connection, or ``InvalidError`` saying what to do."""
+    try:
+        return Connection.get(conn_id)
+    except AirflowNotFoundException:
+        raise InvalidError(f"there is no connection {conn_id!r}", "add it: airflow connections add ...") from None
+
+
+def s3_options(conn_id: str) -> dict[str, Any]:
+    """What an S3 connection says.
+
+    Login and password are the keys; the server is ``endpoint_url`` in the extra (as in the Amazon provider), or host
+    and port. Other extras: ``region_name, bucket, prefix, path_style, ca_file, aws_session_token``.
+    """
+    conn = connection(conn_id)
+    extra = conn.extra_dejson
+    service = extra.get("service_config", {}).get("s3", {})
+    endpoint = service.get("endpoint_url") or extra.get("endpoint_url") or extra.get("host")
+    if not endpoint and conn.host:
+        port = f":{conn.port}" if conn.port else ""
+        endpoint = f"{'https' if extra.get('secure') else 'http'}://{conn.host}{port}"
+    return {
+        "endpoint_url": endpoint,
+        "access_key": conn.login or extra.get("aws_access_key_id"),
+        "secret_key": conn.password or extra.get("aws_secret_access_key"),
+        "session_token": extra.get("aws_session_token"),
+        "region": extra.get("region_name"),
+        "path_style": extra.get("path_style"),
+        "ca_file": extra.get("ca_file"),
+        "bucket": extra.get("bucket") or service.get("bucket_name"),
+        "prefix": extra.get("prefix"),
+    }
+
+
+def minio_store(conn_id: str, url: str | None = None) -> MinIOCheckpointStore:
+    """Checkpoints where ``url`` (``s3://bucket/prefix``) or else the connection's extra says."""
+    options = s3_options(conn_id)
+    bucket, prefix = options.pop("bucket"), options.pop("prefix")
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme != "s3":
+            raise InvalidError(f"with minio_conn_id, checkpoint must be s3://bucket/prefix, not {parts.scheme}:...")
+        bucket, prefix = parts.netloc, parts.path.strip("/")
+    if not bucket:
+        hint = 'pass checkpoint="s3://bucket/prefix", or add "bucket" to its extra'
+        raise InvalidError(f"connection {conn_id!r} names no bucket", hint)
+    return MinIOCheckpointStore(bucket, "checkpoints" if prefix is None else prefix, **options)
+
+
+def database_store(conn_id: str) -> DatabaseCheckpointStore:
+    """Checkpoints in the database of a PostgreSQL connection; ``sslmode`` and ``sslrootcert`` in its extra."""
+    conn = connection(conn_id)
+    user = f"{quote(conn.login, safe='')}@" if conn.login else ""
+    names = ("sslmode", "sslrootcert")
+    options = "&".join(f"{name}={quote(value)}" for name in names if (value := conn.extra_dejson.get(name)))
+    place = f"{conn.host or 'localhost'}:{conn.port or 5432}/{quote(conn.schema or 'postgres', safe='')}"
+    dsn = f"postgresql://{user}{place}{'?' + options if options else ''}"
+    return DatabaseCheckpointStore(dsn, password=conn.password)
+
+
+def open_checkpoints(
+    checkpoint: str | None = None, minio_conn_id: str | None = None, postgres_conn_id: str | None = None
+) -> CheckpointStore:
+    """The store of an operator: both connections make a hybrid, one its own kind, none ``checkpoint``'s URL."""
+    minio = minio_store(minio_conn_id, checkpoint) if minio_conn_id else None
+    database = database_store(postgres_conn_id) if postgres_conn_id else None
+    if minio and database:
+        return HybridCheckpointStore(minio, database)
+    if database and checkpoint:
+        raise InvalidError("checkpoint and postgres_conn_id name two places", "leave one out, or add minio_conn_id")
+    return minio or database or open_checkpoint_store(checkpoint or settings.checkpoint_url())
+
+
+def open_bronze(lake: str | None = None, minio_conn_id: str | None = None) -> BronzeWriter:
+    """The bronze lake; where it is ``s3://``, with the connection's server and keys."""
+    url = lake or settings.lake_url()
+    if minio_conn_id is None or not url.startswith("s3://"):
+        return BronzeWriter(url)
+    options = s3_options(minio_conn_id)
+    return BronzeWriter(url, **{name: value for name, value in options.items() if name not in ("bucket", "prefix")})

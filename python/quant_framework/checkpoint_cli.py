@@ -1,0 +1,130 @@
+"""What the command line does with whole checkpoint stores: ``status | repair | export | import``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from quant_framework import settings
+from quant_framework.errors import DataError, InvalidError
+from quant_framework.ingestion.backfill import CheckpointManager, CheckpointStore, open_checkpoint_store
+from quant_framework.ingestion.writers import BronzeWriter
+
+CHANGES = ("repaired", "set_aside", "rebuilt")
+TEXTS = {
+    "status": "what is covered",
+    "repair": "make copies equal, and rebuild checkpoints from the lake",
+    "export": "write checkpoints as one JSON document to standard output",
+    "import": "merge an exported document in",
+}
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands to a parser's sub-commands."""
+    for name, text in TEXTS.items():
+        commands.add_parser(name, help=text, description=text)
+    for name in ("status", "repair", "export"):
+        commands.choices[name].add_argument("--prefix", default="", help="only series whose key starts so")
+    flags = {
+        "--names-only": "believe the names of the lake's objects: fast, but holes inside are no longer known",
+        "--replace-damaged": "set checkpoints aside that cannot be read",
+    }
+    for flag, text in flags.items():
+        commands.choices["repair"].add_argument(flag, action="store_true", help=text)
+    lake = "commit what the objects of this lake prove: file:///... or s3://bucket/prefix"
+    commands.choices["repair"].add_argument("--lake", help=lake)
+    commands.choices["import"].add_argument("document", help="a file, or - for standard input")
+
+
+def store_of(arguments: argparse.Namespace) -> CheckpointStore:
+    """The checkpoint store that the arguments name."""
+    return open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
+
+
+def status(arguments: argparse.Namespace) -> bool:
+    """Print what is covered."""
+    store = store_of(arguments)
+    entries, damaged = [], 0
+    for key in store.list_sync(arguments.prefix):
+        if key.count("/") != 3:
+            continue  # what a bare name was resolved to
+        try:
+            checkpoint = store.load_sync(key)
+        except DataError as error:
+            print(f"error: {error}", file=sys.stderr)
+            damaged += 1
+            continue
+        if checkpoint is None:
+            continue
+        entry: dict[str, Any] = {"series": key, "generation": checkpoint.generation}
+        for kind in ("data", "empty"):
+            entry[kind] = [[low.isoformat(), high.isoformat()] for low, high in getattr(checkpoint, kind)]
+        entries.append(entry)
+    if arguments.json:
+        print(json.dumps(entries))
+    for entry in [] if arguments.json else entries:
+        ranges = sorted(entry["data"] + entry["empty"])
+        span = f"{ranges[0][0]} .. {ranges[-1][1]}" if ranges else "nothing"
+        print(f"{entry['series']}: {span}, {len(entry['empty'])} gaps")
+    return not damaged
+
+
+def repair(arguments: argparse.Namespace) -> bool:
+    """Make checkpoints right again; print what was done."""
+    lake = BronzeWriter(arguments.lake) if arguments.lake else None
+
+    async def work() -> dict[str, Any]:
+        return await CheckpointManager(store_of(arguments)).repair(
+            arguments.prefix,
+            lake=lake,
+            replace_damaged=arguments.replace_damaged,
+            names_only=arguments.names_only,
+        )
+
+    report = asyncio.run(work())
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        for name in CHANGES:
+            for key in report[name]:
+                print(f"{name.replace('_', ' ')}: {key}")
+        counts = ", ".join(
+            f"{len(report[name])} {name.replace('_', ' ')}" for name in ("repaired", "set_aside", "rebuilt")
+        )
+        print(f"{report['series']} checkpoints, {counts}, {len(report['errors'])} still wrong")
+        for error in report["errors"]:
+            print(f"error: {error['series']}: {error['message']}", file=sys.stderr)
+    return not report["errors"]
+
+
+def export(arguments: argparse.Namespace) -> bool:
+    """Print every checkpoint as one document."""
+
+    async def work() -> str:
+        return await CheckpointManager(store_of(arguments)).export(arguments.prefix)
+
+    print(asyncio.run(work()))
+    return True
+
+
+def load_export(arguments: argparse.Namespace) -> bool:
+    """Merge a document in."""
+    try:
+        document = sys.stdin.read() if arguments.document == "-" else Path(arguments.document).read_text()
+    except OSError as error:
+        raise InvalidError(f"cannot read {arguments.document}: {error.strerror}") from error
+
+    async def work() -> int:
+        return await CheckpointManager(store_of(arguments)).load_export(document)
+
+    count = asyncio.run(work())
+    print(json.dumps({"series": count}) if arguments.json else f"{count} checkpoints merged in")
+    return True
+
+
+COMMANDS = {"status": status, "repair": repair, "export": export, "import": load_export}
+"""By name; each answers whether everything is well."""

@@ -1,0 +1,113 @@
+"""Checkpoints from plain values to plain values: read, write, delete.
+
+``checkpoint`` is the URL of a store (see ``open_checkpoint_store``), a store, or ``None`` for the environment's.
+``series`` is a key, ``source/data_type/symbol/timeframe``. Times are aware datetimes or ISO 8601 texts with a time
+zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from quant_framework import settings
+from quant_framework.errors import InvalidError
+from quant_framework.ingestion.backfill import Checkpoint, CheckpointStore, open_checkpoint_store
+
+__all__ = ["delete_checkpoint", "read_checkpoint", "write_checkpoint"]
+
+MOST = 100
+"""So many ranges go into a result; XComs are small."""
+
+Moment = datetime | str
+
+
+def read_checkpoint(
+    series: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    checkpoint: str | CheckpointStore | None = None,
+) -> dict[str, Any]:
+    """What is known of ``series``, as JSON values.
+
+    Returns:
+        ``exists, generation, watermark, cursor, fingerprint``, ``data`` and ``empty`` (pairs of ISO 8601 times), and,
+        where ``start`` and ``end`` are given, ``pending``: what is not known of them. Lists end after 100 ranges;
+        ``data_ranges, empty_ranges, pending_ranges`` count all.
+
+    """
+    held = _store(checkpoint).load_sync(series)
+    known = held or Checkpoint()
+    result = {
+        "series": series,
+        "exists": held is not None,
+        "generation": known.generation,
+        "watermark": known.watermark and known.watermark.isoformat(),
+        "cursor": known.cursor,
+        "fingerprint": known.fingerprint,
+    }
+    lists = {"data": known.data, "empty": known.empty}
+    if start is not None and end is not None:
+        lists["pending"] = known.missing(_moment(start, "start"), _moment(end, "end"))
+    for name, ranges in lists.items():
+        result[name] = [[low.isoformat(), high.isoformat()] for low, high in ranges[:MOST]]
+        result[f"{name}_ranges"] = len(ranges)
+    return result
+
+
+def write_checkpoint(
+    series: str,
+    data: Sequence[Sequence[Moment]] = (),
+    empty: Sequence[Sequence[Moment]] = (),
+    cursor: str | None = None,
+    reset: bool = False,
+    checkpoint: str | CheckpointStore | None = None,
+) -> dict[str, Any]:
+    """Merge ranges and a cursor into what is known of ``series``; durable on return.
+
+    Args:
+        series: its key.
+        data: ranges whose rows are durably written, pairs ``[start, end)``.
+        empty: ranges for which the source had nothing.
+        cursor: opaque; the greater text wins.
+        reset: forget what was known before, in a new generation.
+        checkpoint: see the module.
+
+    Returns:
+        ``series`` and the ``generation`` written to.
+
+    """
+    ranges = {"data": _ranges(data, "data"), "empty": _ranges(empty, "empty")}
+    store = _store(checkpoint)
+    held = None if reset else store.load_sync(series)
+    generation = store.reset_sync(series) if reset else held.generation if held else 0
+    if any(ranges.values()) or cursor is not None:
+        store.commit_sync(series, **ranges, generation=generation, cursor=cursor)
+    return {"series": series, "generation": generation}
+
+
+def delete_checkpoint(series: str, checkpoint: str | CheckpointStore | None = None) -> None:
+    """Remove every trace of ``series``; no error where there is none."""
+    _store(checkpoint).delete_sync(series)
+
+
+def _store(checkpoint: str | CheckpointStore | None) -> CheckpointStore:
+    if checkpoint is None or isinstance(checkpoint, str):
+        return open_checkpoint_store(checkpoint or settings.checkpoint_url())
+    return checkpoint
+
+
+def _ranges(pairs: Sequence[Sequence[Moment]], name: str) -> list[tuple[datetime, datetime]]:
+    if isinstance(pairs, str) or not all(not isinstance(pair, str) and len(pair) == 2 for pair in pairs):
+        raise InvalidError(f"{name} must be a list of pairs [start, end], not {str(pairs)[:80]!r}")
+    return [(_moment(low, name), _moment(high, name)) for low, high in pairs]
+
+
+def _moment(value: Moment, name: str) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (AttributeError, ValueError):
+        raise InvalidError(f"{name}: {value!r} is not an ISO 8601 time") from None
