@@ -78,10 +78,11 @@ pub(super) fn decode_of(key: &str, at: &str, bytes: &[u8]) -> Result<Checkpoint>
 
 /// The key and checkpoint in `bytes`; `at` names the place in errors.
 pub(super) fn decode(at: &str, bytes: &[u8]) -> Result<(String, Checkpoint)> {
-    if let Some(body) = checked(bytes) {
-        let body = body.ok_or_else(|| damaged(at, "its checksum does not fit"))?;
-        let text = [b"{", body].concat();
-        return current(at, &text);
+    if let Some((checksum, body)) = with_checksum(bytes) {
+        if checksum != Some(crc32fast::hash(body)) {
+            return Err(damaged(at, "its checksum does not fit"));
+        }
+        return current(at, &[b"{", body].concat());
     }
     let unreadable = |error: serde_json::Error| damaged(at, &error.to_string());
     let header: Header = serde_json::from_slice(bytes).map_err(unreadable)?;
@@ -115,12 +116,11 @@ fn current(at: &str, text: &[u8]) -> Result<(String, Checkpoint)> {
     Ok((stored.series, Checkpoint { generation, coverage, cursor, fingerprint }))
 }
 
-/// What the checksum covers: `None` without a checksum, `Some(None)` with a wrong one.
-fn checked(bytes: &[u8]) -> Option<Option<&[u8]>> {
+/// The checksum that `bytes` begin with, if its digits can be read, and what it covers.
+fn with_checksum(bytes: &[u8]) -> Option<(Option<u32>, &[u8])> {
     let (digits, body) = bytes.strip_prefix(CHECKSUM)?.split_at_checked(8)?;
-    let body = body.strip_prefix(REST)?;
-    let wanted = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    Some((wanted == Some(crc32fast::hash(body))).then_some(body))
+    let checksum = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    Some((checksum, body.strip_prefix(REST)?))
 }
 
 fn refuse_newer(at: &str, header: &Header) -> Result<()> {

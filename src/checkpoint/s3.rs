@@ -109,7 +109,7 @@ impl S3CheckpointStore {
         let (mut failures, mut losses) = (0, 0);
         loop {
             let Seen { condition, checkpoint: old, fresh } = match slot.take() {
-                Some(seen) => seen,
+                Some(known) => known,
                 None => self.fetch(key).await?,
             };
             let mut new = old.clone();

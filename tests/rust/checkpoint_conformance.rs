@@ -9,7 +9,7 @@ use quant_framework::ports::{Checkpoint, CheckpointStore};
 use quant_framework::series::{DataType, Series};
 use quant_framework::time_range::TimeRange;
 
-use crate::servers::{self, MovedClock};
+use crate::servers::{self, moved_clock};
 
 const KEY: &str = "test/ohlcv/BTC/1m";
 
@@ -251,13 +251,13 @@ async fn local() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s3() {
     let url = servers::s3_url("conformance").await;
-    all(servers::in_turn(|| Arc::new(servers::s3(&url, MovedClock::new(0))))).await;
+    all(servers::in_turn(|| Arc::new(servers::s3(&url, moved_clock(0))))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
     let dsn = servers::database("conformance").await;
-    all(servers::in_turn(|| Arc::new(servers::postgres(&dsn, MovedClock::new(0))))).await;
+    all(servers::in_turn(|| Arc::new(servers::postgres(&dsn, moved_clock(0))))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,11 +272,11 @@ async fn hybrid() {
 async fn stores_whose_clock_is_wrong() {
     let dsn = servers::database("clocks").await;
     for by in [-3_600_000, 3_600_000] {
-        all(servers::in_turn(|| Arc::new(servers::postgres(&dsn, MovedClock::new(by))))).await;
+        all(servers::in_turn(|| Arc::new(servers::postgres(&dsn, moved_clock(by))))).await;
         let url = servers::s3_url(&format!("clocks{by}")).await;
-        let store = servers::s3(&url, MovedClock::new(by));
+        let store = servers::s3(&url, moved_clock(by));
         store.commit(KEY, &facts(&[(0, 1, State::Data)])).await.unwrap();
-        let held = servers::s3(&url, MovedClock::new(0)).load(KEY).await.unwrap();
+        let held = servers::s3(&url, moved_clock(0)).load(KEY).await.unwrap();
         assert_eq!(held, Some(facts(&[(0, 1, State::Data)])), "requests are signed by the server's clock");
     }
 }

@@ -9,17 +9,15 @@ use quant_framework::objects::{Bucket, Objects, S3Settings};
 use quant_framework::ports::CheckpointStore;
 use quant_framework::secret::Secret;
 
-/// The machine's clock, moved.
-#[derive(Debug, Default)]
-pub(crate) struct MovedClock {
-    pub(crate) by: i64,
+/// The machine's clock, moved by milliseconds.
+#[derive(Debug)]
+struct MovedClock {
+    by: i64,
     clock: SystemClock,
 }
 
-impl MovedClock {
-    pub(crate) fn new(by: i64) -> Arc<dyn Clock> {
-        Arc::new(Self { by, clock: SystemClock::default() })
-    }
+pub(crate) fn moved_clock(by: i64) -> Arc<dyn Clock> {
+    Arc::new(MovedClock { by, clock: SystemClock::default() })
 }
 
 impl Clock for MovedClock {
@@ -43,7 +41,7 @@ fn variable(name: &str) -> String {
 /// A prefix of a bucket that is there, and that no other test uses.
 pub(crate) async fn s3_url(test: &str) -> String {
     let url = format!("s3://rust-tests/{test}-{}", std::process::id());
-    let bucket = Bucket::new(&url, s3_settings(), MovedClock::new(0)).unwrap();
+    let bucket = Bucket::new(&url, s3_settings(), moved_clock(0)).unwrap();
     bucket.probe(true).await.unwrap();
     url
 }
@@ -77,10 +75,7 @@ pub(crate) fn postgres(dsn: &str, clock: Arc<dyn Clock>) -> PostgresCheckpointSt
 }
 
 pub(crate) fn hybrid(url: &str, dsn: &str) -> HybridCheckpointStore {
-    HybridCheckpointStore::new(
-        Arc::new(s3(url, MovedClock::new(0))),
-        Arc::new(postgres(dsn, MovedClock::new(0))),
-    )
+    HybridCheckpointStore::new(Arc::new(s3(url, moved_clock(0))), Arc::new(postgres(dsn, moved_clock(0))))
 }
 
 /// Several stores over one place, in turn: more writers than SeaweedFS lets contend for one key do not help a test.
