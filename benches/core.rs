@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use quant_framework::adapters::{Field, Number, scan_history};
 use quant_framework::chunking::{AdaptiveChunkStrategy, chunks};
 use quant_framework::coverage::{Coverage, State};
@@ -37,6 +37,14 @@ fn coverage(criterion: &mut Criterion) {
     criterion.bench_function("insert into 100,000 ranges", |bench| {
         let mut held = scattered.clone();
         bench.iter(|| held.insert(black_box(day(100_001)), State::Empty));
+    });
+    let between: Coverage = (0..100_000).map(|n| (day(2 * n + 1), State::Empty)).collect();
+    criterion.bench_function("merge two of 100,000 ranges", |bench| {
+        bench.iter_batched(
+            || scattered.clone(),
+            |mut held| held.merge(black_box(&between)),
+            BatchSize::LargeInput,
+        );
     });
     let whole = TimeRange::new(0, 200_000 * DAY).unwrap();
     criterion

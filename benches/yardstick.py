@@ -14,7 +14,7 @@ BEGAN = time.perf_counter()
 from datetime import datetime, timedelta, timezone  # noqa: E402
 
 from quant_framework.ingestion.adapters import CoinalyzeAdapter  # noqa: E402
-from quant_framework.ingestion.backfill import LocalCheckpointStore  # noqa: E402
+from quant_framework.ingestion.backfill import open_checkpoint_store  # noqa: E402
 from quant_framework.ingestion.chunking import FixedChunkStrategy  # noqa: E402
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter  # noqa: E402
 from quant_framework.ingestion.writers import BronzeWriter  # noqa: E402
@@ -39,7 +39,10 @@ def main() -> None:
     for name, default in (("symbols", 8), ("days", 90), ("concurrency", 8), ("rate", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--write-only", action="store_true", help="the lake takes PUT and nothing else")
-    parser.add_argument("--checkpoint", help="folder; by default beside a local destination, else a temporary one")
+    parser.add_argument(
+        "--checkpoint", help="URL or folder; by default beside a local destination, else a temporary one"
+    )
+    parser.add_argument("--resume", default="always", help="never: the same checkpoints serve every run")
     options = parser.parse_args()
     local = not options.dest.startswith("s3://")
     # The name of a process comes again, and would find the checkpoints of its namesake.
@@ -50,7 +53,7 @@ def main() -> None:
     workflow = BackfillWorkflow(
         adapter=CoinalyzeAdapter(api_key="bench", base_url=f"{options.api}/v1", retention=None),
         writer=BronzeWriter(options.dest, write_only=options.write_only),
-        checkpoint_store=LocalCheckpointStore(folder),
+        checkpoint_store=open_checkpoint_store(folder),
         chunk_strategy=FixedChunkStrategy(1440),
         rate_limiter=AdaptiveRateLimiter(rate, rate, 1, burst=rate),
         symbols=symbols,
@@ -58,6 +61,7 @@ def main() -> None:
         start=START,
         end=START + timedelta(days=options.days),
         concurrency=options.concurrency,
+        resume=options.resume,
     )
     result = asyncio.run(workflow.execute(Context()))
     if result["status"] != "success":

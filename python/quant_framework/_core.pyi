@@ -143,6 +143,7 @@ class CheckpointStore:
         ca_file: str | PathLike[str] | None = None,
         single_writer: bool = False,
         password: str | None = None,
+        timeout: float | None = None,
         minio: CheckpointStore | None = None,
         database: CheckpointStore | None = None,
     ) -> Self: ...

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
@@ -24,6 +25,8 @@ pub struct Access {
     pub single_writer: bool,
     /// For a DSN without one.
     pub database_password: Option<Secret>,
+    /// Longest a statement may take.
+    pub database_time_limit: Option<Duration>,
 }
 
 /// The store behind `url`: `memory:`, `file:///folder`, an absolute path, `s3://bucket/prefix` (options:
@@ -45,8 +48,9 @@ pub fn open(url: &str, access: &Access, clock: &Arc<dyn Clock>) -> Result<Arc<dy
     }
     let pairs = url.strip_prefix("dsn:");
     if pairs.is_some() || url.starts_with("postgresql://") || url.starts_with("postgres://") {
-        let (dsn, password) = (pairs.unwrap_or(url), access.database_password.as_ref());
-        return Ok(Arc::new(PostgresCheckpointStore::new(dsn, password, Arc::clone(clock))?));
+        let (password, limit) = (access.database_password.as_ref(), access.database_time_limit);
+        let dsn = pairs.unwrap_or(url);
+        return Ok(Arc::new(PostgresCheckpointStore::new(dsn, password, limit, Arc::clone(clock))?));
     }
     if url.starts_with("s3://") {
         let (url, access) = with_options(url, access)?;

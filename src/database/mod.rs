@@ -23,8 +23,10 @@ use crate::secret::Secret;
 
 /// Connections of one process.
 const CONNECTIONS: usize = 8;
-/// A statement that takes longer is cancelled.
+/// A statement that takes longer is cancelled, unless told otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// No call is attempted again after so many time limits.
+const PATIENCE: u32 = 2;
 const RETRY: RetryPolicy =
     RetryPolicy { attempts: 8, base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
@@ -51,9 +53,15 @@ impl Database {
     /// `dsn`: `postgresql://user:password@host:port/name?sslmode=verify-full&sslrootcert=/ca.pem`, or libpq's
     /// `key=value` form. `sslmode` as libpq has it, except that `verify-ca` checks the host name too.
     /// `password` where the DSN has none.
-    pub fn new(dsn: &str, password: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self> {
+    /// A statement that takes longer than `time_limit` (30 s where there is none) is cancelled and counts as unavailable.
+    pub fn new(
+        dsn: &str,
+        password: Option<&Secret>,
+        time_limit: Option<Duration>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let dsn = Dsn::parse(dsn, password)?;
-        Ok(Self { dsn, pool: PerProcess::default(), clock, time_limit: TIME_LIMIT })
+        Ok(Self { dsn, pool: PerProcess::default(), clock, time_limit: time_limit.unwrap_or(TIME_LIMIT) })
     }
 
     /// The address, without user and password.
@@ -69,6 +77,7 @@ impl Database {
     /// Runs statements in one transaction, again where the server was away, and returns the rows of the last one.
     pub async fn transaction(&self, doing: &str, statements: &[Statement<'_>]) -> Result<Vec<Row>> {
         let mut attempt = 0;
+        let deadline = self.clock.monotonic() + self.time_limit * PATIENCE;
         loop {
             let error = match self.attempt(doing, statements).await {
                 Ok(rows) => return Ok(rows),
@@ -76,7 +85,8 @@ impl Database {
             };
             attempt += 1;
             let seed = u64::from(std::process::id()) << 32 | u64::from(attempt);
-            let Some(delay) = RETRY.delay(&error, attempt, seed) else { return Err(error) };
+            let delay = RETRY.delay(&error, attempt, seed).filter(|_| self.clock.monotonic() < deadline);
+            let Some(delay) = delay else { return Err(error) };
             tracing::warn!("attempt {attempt} failed, again in {delay:.1?}: {error}");
             self.clock.sleep(delay).await;
         }

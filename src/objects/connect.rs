@@ -67,7 +67,8 @@ impl TimeSource for SigningClock {
 }
 
 fn trusted(settings: &S3Settings) -> Result<Option<TlsContext>> {
-    let Some(path) = &settings.ca_file else { return Ok(None) };
+    let is_plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let Some(path) = settings.ca_file.as_ref().filter(|_| !is_plain) else { return Ok(None) };
     let certificates = fs::read(path).map_err(|error| {
         Error::invalid(format!("cannot read the certificates in {}: {error}", path.display()))
     })?;

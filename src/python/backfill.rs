@@ -1,13 +1,12 @@
 //! A backfill run as a Python object: start it, look at it, stop it.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 
 use super::adapter::adapter_from;
-use super::convert::{millis, plain};
+use super::convert::{millis, plain, seconds};
 use super::foreign::EventLoop;
 use super::policy::{limiter_from, strategy_from};
 use super::runtime::awaitable;
@@ -69,10 +68,6 @@ impl Backfill {
             other => {
                 return Err(Error::invalid(format!("resume must be always or never, not {other:?}")).into());
             }
-        };
-        let seconds = |name: &str, value: f64| {
-            Duration::try_from_secs_f64(value)
-                .map_err(|_| Error::invalid(format!("{name} must be at least 0 seconds")))
         };
         spec.max_wait = max_wait.map(|value| seconds("max_wait", value)).transpose()?;
         spec.lag = seconds("lag", lag)?;

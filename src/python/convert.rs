@@ -1,5 +1,7 @@
 //! Times and plain values across the border: aware `datetime` outside, milliseconds UTC inside.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyList, PyTzInfo};
@@ -37,6 +39,12 @@ pub(super) fn range(value: &Bound<'_, PyAny>) -> PyResult<TimeRange> {
 /// Pairs of aware datetimes.
 pub(super) fn ranges(value: Option<&Bound<'_, PyList>>) -> PyResult<Vec<TimeRange>> {
     value.map_or(Ok(Vec::new()), |list| list.iter().map(|pair| range(&pair)).collect())
+}
+
+/// A duration in seconds; `Invalid` where it is negative or no number.
+pub(super) fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    let duration = Duration::try_from_secs_f64(value);
+    Ok(duration.map_err(|_| Error::invalid(format!("{name} must be at least 0 seconds")))?)
 }
 
 /// Pairs of aware datetimes, for Python.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{datetime, millis, pairs, ranges};
+use super::convert::{datetime, millis, pairs, ranges, seconds};
 use super::foreign::{EventLoop, Foreign, ForeignStore};
 use super::policy::overrides;
 use super::runtime::{awaitable, enter};
@@ -120,7 +120,7 @@ pub(super) struct CheckpointStore {
 impl CheckpointStore {
     /// With `minio` and `database`, both stores of this class, a hybrid over them.
     #[new]
-    #[pyo3(signature = (url="hybrid:", *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, ca_file=None, single_writer=false, password=None, minio=None, database=None))]
+    #[pyo3(signature = (url="hybrid:", *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, ca_file=None, single_writer=false, password=None, timeout=None, minio=None, database=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
     fn new(
         url: &str,
@@ -133,6 +133,7 @@ impl CheckpointStore {
         ca_file: Option<PathBuf>,
         single_writer: bool,
         password: Option<String>,
+        timeout: Option<f64>,
         minio: Option<PyRef<'_, Self>>,
         database: Option<PyRef<'_, Self>>,
     ) -> PyResult<Self> {
@@ -150,7 +151,13 @@ impl CheckpointStore {
             path_style,
             ca_file,
         };
-        let access = Access { s3, single_writer, database_password: password.map(Secret::new) };
+        let time_limit = timeout.map(|value| seconds("timeout", value)).transpose()?;
+        let access = Access {
+            s3,
+            single_writer,
+            database_password: password.map(Secret::new),
+            database_time_limit: time_limit,
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         Ok(Self { store: checkpoint::open(url, &access, &clock)?, place: checkpoint::shown(url) })
     }

@@ -109,16 +109,17 @@ class DatabaseCheckpointStore(CheckpointStore):
         dsn: ``postgresql://user@host:5432/name`` or libpq's ``key=value`` form. ``sslmode`` and ``sslrootcert`` as in
             libpq, except that ``verify-ca`` checks the host name too. PgBouncer may stand in between, in any mode.
         password: by default ``PGPASSWORD``, where the DSN has none.
+        timeout: seconds after which a statement is cancelled and counts as unavailable; by default 30.
 
     Raises:
         InvalidError: a DSN that cannot be read; at the first use: wrong password, no such database, no privilege.
 
     """
 
-    def __new__(cls, dsn: str, *, password: str | None = None) -> DatabaseCheckpointStore:
+    def __new__(cls, dsn: str, *, password: str | None = None, timeout: float | None = None) -> DatabaseCheckpointStore:
         """Build the native store; see the class."""
         url = dsn if dsn.startswith(("postgresql://", "postgres://")) else f"dsn:{dsn}"
-        return super().__new__(cls, url, password=password or first("PGPASSWORD"))
+        return super().__new__(cls, url, password=password or first("PGPASSWORD"), timeout=timeout)
 
 
 class HybridCheckpointStore(CheckpointStore):

@@ -67,9 +67,14 @@ pub struct PostgresCheckpointStore {
 }
 
 impl PostgresCheckpointStore {
-    /// See [`Database::new`] for `dsn`. Connects at the first use, and makes its tables then.
-    pub fn new(dsn: &str, password: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { database: Database::new(dsn, password, clock)?, ready: OnceCell::new() })
+    /// Arguments as for [`Database::new`]. Connects at the first use, and makes its tables then.
+    pub fn new(
+        dsn: &str,
+        password: Option<&Secret>,
+        time_limit: Option<Duration>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        Ok(Self { database: Database::new(dsn, password, time_limit, clock)?, ready: OnceCell::new() })
     }
 
     /// The address, without user and password.
