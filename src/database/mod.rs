@@ -130,7 +130,7 @@ impl Database {
             Some(tls) => Manager::from_config(config, tls, recycling),
             None => Manager::from_config(config, NoTls, recycling),
         };
-        let limit = Some(self.time_limit);
+        let limit = Some(TIME_LIMIT);
         let pool = Pool::builder(manager).max_size(CONNECTIONS).runtime(Runtime::Tokio1).wait_timeout(limit);
         let built = pool.create_timeout(limit).recycle_timeout(limit).build();
         built.map_err(|error| Error::internal(format!("cannot make a connection pool: {error}")))

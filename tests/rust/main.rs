@@ -6,5 +6,7 @@ mod checkpoint_conformance;
 mod coinalyze;
 mod local_checkpoints;
 mod pipeline;
+mod postgres;
+mod repair;
 mod scripted;
 mod servers;

@@ -134,27 +134,44 @@ impl DataWriter for Writer {
     }
 }
 
-/// A store that also counts steps, before and after it has committed.
-struct Store(Arc<MemoryCheckpointStore>, Arc<Steps>);
+/// A store that also counts steps, before and after it has committed, and lets commits linger.
+struct Store {
+    inner: Arc<MemoryCheckpointStore>,
+    steps: Arc<Steps>,
+    linger: Duration,
+    /// Calls of `commit_all` and what they carried.
+    rounds: Arc<Mutex<Vec<usize>>>,
+}
 
 #[async_trait]
 impl CheckpointStore for Store {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
-        self.0.load(key).await
+        self.inner.load(key).await
     }
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
-        self.1.step()?;
-        self.0.commit(key, delta).await?;
-        self.1.step()
+        self.steps.step()?;
+        self.inner.commit(key, delta).await?;
+        self.steps.step()
     }
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        self.0.list(prefix).await
+        self.inner.list(prefix).await
     }
     async fn delete(&self, key: &str) -> Result<()> {
-        self.0.delete(key).await
+        self.inner.delete(key).await
     }
     async fn reset(&self, key: &str) -> Result<u64> {
-        self.0.reset(key).await
+        self.inner.reset(key).await
+    }
+    async fn commit_all(&self, deltas: &[(Arc<str>, Checkpoint)]) -> Vec<Result<()>> {
+        self.rounds.lock().unwrap().push(deltas.len());
+        let mut results = Vec::new();
+        for (key, delta) in deltas {
+            results.push(self.commit(key, delta).await);
+        }
+        results
+    }
+    fn linger(&self) -> Duration {
+        self.linger
     }
 }
 
@@ -173,6 +190,8 @@ struct World {
     lake: Arc<Lake>,
     store: Arc<MemoryCheckpointStore>,
     source: Arc<Source>,
+    linger: Duration,
+    rounds: Arc<Mutex<Vec<usize>>>,
 }
 
 impl World {
@@ -185,7 +204,19 @@ impl World {
             failing: Mutex::default(),
             truncate_to: None,
         };
-        Self { steps, lake: Arc::default(), store: Arc::default(), source: Arc::new(source) }
+        Self {
+            steps,
+            lake: Arc::default(),
+            store: Arc::default(),
+            source: Arc::new(source),
+            linger: Duration::ZERO,
+            rounds: Arc::default(),
+        }
+    }
+
+    /// Commits gather for `linger`, as on a store across a network.
+    fn lingering() -> Self {
+        Self { linger: Duration::from_secs(1), ..Self::new() }
     }
 
     fn backfill(
@@ -205,7 +236,12 @@ impl World {
         let parts = Parts {
             adapter: Arc::clone(&self.source) as _,
             writer: Arc::new(Writer(Arc::clone(&self.lake), Arc::clone(&self.steps))),
-            store: Arc::new(Store(Arc::clone(&self.store), Arc::clone(&self.steps))),
+            store: Arc::new(Store {
+                inner: Arc::clone(&self.store),
+                steps: Arc::clone(&self.steps),
+                linger: self.linger,
+                rounds: Arc::clone(&self.rounds),
+            }),
             strategy: Arc::new(FixedChunkStrategy::new(cell)),
             limiter: Arc::new(WindowLimiter::new(vec![window], None, Arc::clone(&clock) as _)),
             reporter: Arc::new(Events::default()),
@@ -223,15 +259,21 @@ const START: i64 = 1_600_000_020_000;
 
 #[tokio::test]
 async fn a_run_killed_at_any_step_and_resumed_equals_an_undisturbed_one() {
-    let calm = World::new();
+    for world in [World::new, World::lingering] {
+        killed_at_any_step(world).await;
+    }
+}
+
+async fn killed_at_any_step(new: fn() -> World) {
+    let calm = new();
     let report = calm.run(START, 300, 60).await;
     assert_eq!(report.status, Status::Success);
     let (expected, total) = (calm.lake.rows(), calm.steps.taken.load(Ordering::SeqCst));
-    assert!(expected.values().all(|count| *count == 1) && total > 50);
+    assert!(expected.values().all(|count| *count == 1) && total > 30);
     for die_at in 0..total {
         // The resumed run cuts other cells than the killed one.
         for cell in [60, 30] {
-            let world = World::new();
+            let world = new();
             world.steps.die_at.store(die_at, Ordering::SeqCst);
             assert_ne!(world.run(START, 300, 60).await.status, Status::Success);
             let asked = world.source.asked.lock().unwrap().len();
@@ -239,7 +281,7 @@ async fn a_run_killed_at_any_step_and_resumed_equals_an_undisturbed_one() {
             let report = world.run(START, 300, cell).await;
             assert_eq!(report.status, Status::Success, "{:?}", report.errors);
             assert_eq!(world.lake.rows(), expected, "killed at step {die_at}, resumed with cells of {cell}");
-            if cell == 60 {
+            if cell == 60 && world.linger.is_zero() {
                 let again = world.source.asked.lock().unwrap().len() - 12;
                 assert!(again <= 3, "at most the chunks in flight are asked again: {again} of {asked}");
             }
@@ -335,4 +377,22 @@ async fn a_plan_says_what_a_run_will_cost() {
     );
     assert!((plan.least_seconds - 120.0).abs() < 1e-9, "12 calls at 4 a minute: {}", plan.least_seconds);
     assert_eq!(plan.bars, 600);
+}
+
+#[tokio::test]
+async fn commits_gather_where_they_cost_a_round_trip_and_are_flushed_at_the_end() {
+    let world = World::lingering();
+    let report = world.run(START, 6000, 60).await;
+    assert_eq!((report.status, report.chunks_done), (Status::Success, 202));
+    let rounds = world.rounds.lock().unwrap().clone();
+    assert!(rounds.len() <= 8 && rounds.iter().all(|series| *series <= 2), "{rounds:?}");
+    assert_eq!(world.run(START, 6000, 60).await.requests, 0, "everything is committed");
+}
+
+#[tokio::test]
+async fn a_parked_run_flushes_what_lingers() {
+    let world = World::lingering();
+    let report = world.backfill(START, 300, 60, 5, Some(Duration::from_secs(1))).run().await.unwrap();
+    assert_eq!((report.status, report.chunks_done), (Status::Parked, 5));
+    assert_eq!(world.run(START, 300, 60).await.requests, 12 - 5);
 }

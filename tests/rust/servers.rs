@@ -71,7 +71,7 @@ pub(crate) async fn database(test: &str) -> String {
 }
 
 pub(crate) fn postgres(dsn: &str, clock: Arc<dyn Clock>) -> PostgresCheckpointStore {
-    PostgresCheckpointStore::new(dsn, None, clock).unwrap()
+    PostgresCheckpointStore::new(dsn, None, None, clock).unwrap()
 }
 
 pub(crate) fn hybrid(url: &str, dsn: &str) -> HybridCheckpointStore {
