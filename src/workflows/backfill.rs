@@ -17,7 +17,7 @@ use crate::timeframe::Timeframe;
 
 use super::claims::Claims;
 use super::pipeline::{self, Outcome};
-use super::prepare::{Task, announce, count, prepare};
+use super::prepare::{Prepared, Task, announce, count, prepare};
 use super::tally::Tally;
 
 /// Whether an earlier run's checkpoint counts.
@@ -166,24 +166,24 @@ impl Backfill {
     /// later is in the report.
     pub async fn run(&self) -> Result<Report> {
         let started = self.parts.clock.monotonic();
-        self.parts.writer.prepare().await?;
-        let (tasks, mut refused) = match prepare(&self.parts, &self.spec, &self.tally, &self.cancel).await {
-            Ok(prepared) => prepared,
-            Err(error) if error.kind() == Kind::RateLimited => return Ok(self.parked(&error)),
-            Err(error) if error.kind() == Kind::Cancelled => (Vec::new(), Vec::new()),
-            Err(error) => return Err(error),
-        };
         let (store, clock) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.clock));
         let claims = Arc::new(Claims::new(store, clock, self.spec.owner.clone(), self.spec.lease));
-        let tasks: Arc<[Task]> = claims.take(tasks, &mut refused).await.into();
+        let (tasks, refused, stopped) = match self.cancel.guard(self.begin(&claims)).await {
+            Ok((tasks, refused)) => (tasks, refused, false),
+            Err(error) if error.kind() == Kind::RateLimited => return Ok(self.parked(&error)),
+            Err(error) if error.kind() == Kind::Cancelled => (Vec::new(), Vec::new(), true),
+            Err(error) => return Err(error),
+        };
+        let tasks: Arc<[Task]> = tasks.into();
         announce(&self.parts, &tasks, &self.tally);
         let plan = self.plan_of(&tasks, &[], &self.tally);
         let least_duration = Duration::from_secs_f64(plan.least_seconds);
         self.parts.reporter.report(&Event::Planned { chunks: plan.chunks, bars: plan.bars, least_duration });
-        let outcome = tokio::select! {
+        let mut outcome = tokio::select! {
             outcome = self.run_pipeline(&tasks, &claims) => outcome,
             () = claims.keep() => Outcome::default(),
         };
+        outcome.cancelled |= stopped;
         claims.release().await;
         let report =
             self.report(&tasks, &refused, &outcome, self.parts.clock.monotonic().saturating_sub(started));
@@ -197,6 +197,14 @@ impl Backfill {
         let (tasks, refused) = prepare(&self.parts, &self.spec, &tally, &self.cancel).await?;
         announce(&self.parts, &tasks, &tally);
         Ok(self.plan_of(&tasks, &refused, &tally))
+    }
+
+    /// Everything before the first request for rows.
+    async fn begin(&self, claims: &Claims) -> Result<Prepared> {
+        self.parts.writer.prepare().await?;
+        let (tasks, mut refused) = prepare(&self.parts, &self.spec, &self.tally, &self.cancel).await?;
+        let tasks = claims.take(tasks, &mut refused).await;
+        Ok((tasks, refused))
     }
 
     async fn run_pipeline(&self, tasks: &Arc<[Task]>, claims: &Arc<Claims>) -> Outcome {

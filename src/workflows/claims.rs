@@ -16,6 +16,9 @@ use crate::series::Series;
 
 use super::prepare::{Task, WIDTH};
 
+/// How long giving claims back may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// One claim of this run.
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -118,8 +121,14 @@ impl Claims {
         if epochs.is_empty() {
             return;
         }
-        if let Err(error) = self.store.release(&epochs).await {
-            tracing::warn!("claims were not given back, they end in {:?}: {error}", self.lease);
+        tokio::select! {
+            done = self.store.release(&epochs) => {
+                if let Err(error) = done {
+                    tracing::warn!("claims were not given back, they end in {:?}: {error}", self.lease);
+                }
+            }
+            // The end of a run waits for no server.
+            () = self.clock.sleep(PATIENCE) => {}
         }
     }
 }

@@ -104,6 +104,9 @@ impl Task {
     }
 }
 
+/// What can be run, and what cannot, with the series where it is known.
+pub(super) type Prepared = (Vec<Task>, Vec<(Option<Series>, Error)>);
+
 /// Resolves, loads and plans every series; what fails is in the second list, with its symbol's series
 /// where that is known. Look-ups at the source happen only where `look_up` allows.
 pub(super) async fn prepare(
@@ -111,7 +114,7 @@ pub(super) async fn prepare(
     spec: &BackfillSpec,
     tally: &Tally,
     cancel: &Cancel,
-) -> Result<(Vec<Task>, Vec<(Option<Series>, Error)>)> {
+) -> Result<Prepared> {
     let mut failures = Vec::new();
     let mut wanted = Vec::new();
     for name in &spec.symbols {
