@@ -1,18 +1,32 @@
-"""The README's Python runs as it stands."""
+"""The Python of the README and of docs/checkpoints.md runs as it stands."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-README = Path(__file__).parents[2] / "README.md"
+from conftest import END, START
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_snippets(page: str, count: int, **names: Any) -> dict[str, Any]:
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert len(snippets) == count
+    for snippet in snippets:
+        exec(snippet, names)
+    return names
 
 
 def test_the_snippets_run(exchange, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COINALYZE_API_KEY", "offline")
-    snippets = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(snippets) == 3
-    names = {"BASE_URL": exchange.url, "FOLDER": str(tmp_path)}
-    for snippet in snippets:
-        exec(snippet, names)
+    run_snippets("README.md", 4, BASE_URL=exchange.url, FOLDER=str(tmp_path))
     assert capsys.readouterr().out.startswith("success ")
+
+
+def test_the_checkpoint_page_runs(tmp_path, capsys):
+    names = run_snippets("docs/checkpoints.md", 2, URL=tmp_path.as_uri(), START=START, END=END)
+    assert "page-17" in capsys.readouterr().out
+    assert names["backfill"].postgres_conn_id == "checkpoints"
+    assert names["forget"].action == "reset"
