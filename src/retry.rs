@@ -1,8 +1,10 @@
-//! When a failed request is repeated: pure, without clock or randomness of its own.
+//! When a failed request is repeated: a pure schedule, without clock or randomness of its own, and the loop that
+//! follows it.
 
 use std::time::Duration;
 
-use crate::error::{Error, Kind};
+use crate::clock::Clock;
+use crate::error::{Error, Kind, Result};
 
 /// Exponential backoff with full jitter. A refusal by the source's quota is not counted here:
 /// the limiter decides how long everybody waits, and a Retry-After is never cut short.
@@ -32,6 +34,26 @@ impl RetryPolicy {
         let bound = self.base.saturating_mul(1 << (attempt - 1).min(20)).min(self.max);
         let share = mix(seed ^ u64::from(attempt)) as f64 / u64::MAX as f64;
         Some(bound.mul_f64(0.5 + share / 2.0))
+    }
+}
+
+/// Runs `call` as often as `policy` allows. Processes pause for different times. Cancel safe where `call` is.
+pub async fn repeat<T, F: Future<Output = Result<T>>>(
+    policy: &RetryPolicy,
+    clock: &dyn Clock,
+    call: impl Fn() -> F,
+) -> Result<T> {
+    let mut attempt = 0;
+    loop {
+        let error = match call().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        attempt += 1;
+        let seed = u64::from(std::process::id()) << 32 | u64::from(attempt);
+        let Some(delay) = policy.delay(&error, attempt, seed) else { return Err(error) };
+        tracing::warn!("attempt {attempt} failed, again in {delay:.1?}: {error}");
+        clock.sleep(delay).await;
     }
 }
 

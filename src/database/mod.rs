@@ -18,7 +18,7 @@ use self::dsn::Dsn;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::per_process::PerProcess;
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, repeat};
 use crate::secret::Secret;
 
 /// Connections of one process.
@@ -28,7 +28,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// No call is attempted again after so many time limits.
 const PATIENCE: u32 = 2;
 const RETRY: RetryPolicy =
-    RetryPolicy { attempts: 8, base: Duration::from_millis(200), max: Duration::from_secs(5) };
+    RetryPolicy { attempts: 7, base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 /// An argument of a statement and its type.
 pub type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -76,20 +76,13 @@ impl Database {
 
     /// Runs statements in one transaction, again where the server was away, and returns the rows of the last one.
     pub async fn transaction(&self, doing: &str, statements: &[Statement<'_>]) -> Result<Vec<Row>> {
-        let mut attempt = 0;
         let deadline = self.clock.monotonic() + self.time_limit * PATIENCE;
-        loop {
-            let error = match self.attempt(doing, statements).await {
-                Ok(rows) => return Ok(rows),
-                Err(error) => error,
-            };
-            attempt += 1;
-            let seed = u64::from(std::process::id()) << 32 | u64::from(attempt);
-            let delay = RETRY.delay(&error, attempt, seed).filter(|_| self.clock.monotonic() < deadline);
-            let Some(delay) = delay else { return Err(error) };
-            tracing::warn!("attempt {attempt} failed, again in {delay:.1?}: {error}");
-            self.clock.sleep(delay).await;
-        }
+        let once = || async {
+            let done = self.attempt(doing, statements).await;
+            let is_late = self.clock.monotonic() >= deadline;
+            done.map_err(|error| if is_late { error.fatal() } else { error })
+        };
+        repeat(&RETRY, &*self.clock, once).await
     }
 
     /// Runs a script of several statements without arguments as one transaction, once.

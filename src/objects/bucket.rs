@@ -1,6 +1,7 @@
 //! Objects in a bucket of S3 or anything that speaks its protocol.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -14,7 +15,10 @@ use super::connect::{S3Settings, SigningClock, connect};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::per_process::PerProcess;
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, repeat};
+
+const RETRY: RetryPolicy =
+    RetryPolicy { attempts: 4, base: Duration::from_millis(500), max: Duration::from_secs(30) };
 
 /// A prefix of a bucket.
 #[derive(Debug)]
@@ -23,7 +27,6 @@ pub struct Bucket {
     prefix: String,
     settings: S3Settings,
     client: PerProcess<OnceCell<Client>>,
-    retry: RetryPolicy,
     clock: Arc<dyn Clock>,
     time: SigningClock,
 }
@@ -54,17 +57,8 @@ impl Bucket {
         }
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let retry = RetryPolicy { attempts: 4, ..RetryPolicy::default() };
         let time = SigningClock::new(Arc::clone(&clock));
-        Ok(Self {
-            name: bucket.to_owned(),
-            prefix,
-            settings,
-            client: PerProcess::default(),
-            retry,
-            clock,
-            time,
-        })
+        Ok(Self { name: bucket.to_owned(), prefix, settings, client: PerProcess::default(), clock, time })
     }
 
     /// URL of the server, for messages.
@@ -76,22 +70,6 @@ impl Bucket {
         let cell = self.client.get_or_init(OnceCell::new);
         let client = cell.get_or_try_init(|| connect(&self.settings, self.time.clone())).await;
         client.cloned()
-    }
-
-    /// Runs `call` as often as the retry schedule allows.
-    async fn repeat<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
-        let mut attempt = 0;
-        loop {
-            let error = match call().await {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            attempt += 1;
-            let seed = u64::from(std::process::id()) << 32 | u64::from(attempt);
-            let Some(delay) = self.retry.delay(&error, attempt, seed) else { return Err(error) };
-            tracing::warn!("attempt {attempt} failed, again in {delay:.1?}: {error}");
-            self.clock.sleep(delay).await;
-        }
     }
 
     /// The object and its `ETag`; `None` where it is absent.
@@ -111,7 +89,7 @@ impl Bucket {
             })?;
             Ok(Some((body.into_bytes(), etag)))
         };
-        self.repeat(once).await
+        repeat(&RETRY, &*self.clock, once).await
     }
 
     /// One attempt to create or replace `key` where `condition` holds: the new `ETag`, or `None` where it does not
@@ -191,7 +169,7 @@ impl Objects for Bucket {
             let sent = request.body(body.clone().into()).send().await;
             sent.map(drop).map_err(|error| self.failed("write", key, &error))
         };
-        self.repeat(once).await
+        repeat(&RETRY, &*self.clock, once).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
@@ -209,7 +187,7 @@ impl Objects for Bucket {
                 let sent = request.set_continuation_token(token.clone()).send().await;
                 sent.map_err(|error| self.failed("list", prefix, &error))
             };
-            let page = self.repeat(page).await?;
+            let page = repeat(&RETRY, &*self.clock, page).await?;
             let own = |key: &str| key.strip_prefix(&*self.prefix).map(str::to_owned);
             keys.extend(page.contents().iter().filter_map(|object| object.key().and_then(own)));
             token = page.next_continuation_token().map(str::to_owned);
@@ -225,7 +203,7 @@ impl Objects for Bucket {
             let request = client.delete_object().bucket(&self.name).key(format!("{}{key}", self.prefix));
             request.send().await.map(drop).map_err(|error| self.failed("delete", key, &error))
         };
-        self.repeat(once).await
+        repeat(&RETRY, &*self.clock, once).await
     }
 
     fn uri(&self, key: &str) -> String {
