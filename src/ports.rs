@@ -90,19 +90,19 @@ pub struct Receipt {
     pub bytes: u64,
 }
 
-/// Whether a run may still do what it is about to do.
-pub type Guard<'a> = &'a (dyn Fn() -> Result<()> + Send + Sync);
-
 /// A place for rows. Writing the same chunk twice leaves the same result.
 #[async_trait]
 pub trait DataWriter: Send + Sync {
     /// Fails with `Invalid` or `Unavailable`, in one line, where nothing can be written. Called before quota is spent.
     async fn prepare(&self) -> Result<()>;
 
-    /// Removes what lies in `range` under names of other chunks: leftovers of a run that crashed between
-    /// write and commit. Called once per missing range, after the source has answered and before anything is
-    /// written there. `allowed` fails where another run has taken over, and is asked before each deletion.
-    async fn clear(&self, series: &Series, range: TimeRange, allowed: Guard<'_>) -> Result<()>;
+    /// The ranges of the chunks of `series` that lie there, committed or not; empty where the place cannot tell.
+    /// Called once per series, after the source has answered and before anything is written.
+    async fn held(&self, series: &Series) -> Result<Vec<TimeRange>>;
+
+    /// Removes the chunk of `series` that spans exactly `range`; no error where it is absent. Called for chunks that
+    /// a killed run left, once all of their range is durable under other names.
+    async fn remove(&self, series: &Series, range: TimeRange) -> Result<()>;
 
     /// Writes the rows of one chunk durably under a name made of `series` and `range`.
     async fn write(&self, series: &Series, range: TimeRange, fetched: &Fetched) -> Result<Receipt>;

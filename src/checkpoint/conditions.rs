@@ -87,6 +87,12 @@ async fn probe(bucket: &Bucket, key: &str) -> Result<Verdict> {
     for done in join_all(race).await {
         winners += usize::from(done?.is_some());
     }
+    if winners == 0 {
+        return Err(Error::unavailable(format!(
+            "none of {RACERS} racing writers of {} won",
+            bucket.uri(key)
+        )));
+    }
     if winners == 1 {
         Ok(Verdict::Honoured)
     } else {

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Condition, Objects, S3Settings};
 use crate::ports::{Checkpoint, CheckpointStore};
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, repeat};
 
 /// Commits of a run gather so long: many chunks, few PUTs.
 const LINGER: Duration = Duration::from_secs(1);
@@ -73,7 +73,8 @@ impl S3CheckpointStore {
                 );
                 return Ok(());
             }
-            match conditions::verdict(&self.bucket, self.clock.now()).await? {
+            let probe = || conditions::verdict(&self.bucket, self.clock.now());
+            match repeat(&TROUBLE, &*self.clock, probe).await? {
                 Verdict::Honoured => Ok(()),
                 Verdict::Ignored(how) => Err(conditions::refusal(&self.bucket, &how)),
             }
@@ -108,40 +109,50 @@ impl S3CheckpointStore {
         let mut slot = slot.lock().await;
         let (mut failures, mut losses) = (0, 0);
         loop {
-            let Seen { condition, checkpoint: old, fresh } = match slot.take() {
-                Some(known) => known,
-                None => self.fetch(key).await?,
-            };
-            let mut new = old.clone();
-            let answer = change(&mut new);
-            if fresh && new == old && condition != Condition::Absent {
-                *slot = Some(Seen { condition, checkpoint: old, fresh: false });
-                return Ok(answer);
-            }
-            let pause = match self.bucket.put_if(&path, encode(key, &new)?.into(), &condition).await {
-                Ok(Some(etag)) => {
-                    *slot = Some(Seen { condition: self.condition(etag), checkpoint: new, fresh: false });
-                    return Ok(answer);
-                }
+            let pause = match self.attempt(key, &path, &mut slot, &change).await {
+                Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => {
                     losses += 1;
-                    let lost = Error::unavailable(format!(
-                        "{}: other writers were faster {losses} times",
-                        self.bucket.uri(&path)
-                    ));
+                    let place = self.bucket.uri(&path);
+                    let lost =
+                        Error::unavailable(format!("{place}: other writers were faster {losses} times"));
                     RACE.delay(&lost, losses, seed).ok_or(lost)?
                 }
                 // Perhaps it landed; the next load tells.
                 Err(error) => {
                     failures += 1;
-                    let pause = TROUBLE.delay(&error, failures, seed);
-                    let pause = pause.ok_or_else(|| error.clone())?;
+                    let pause = TROUBLE.delay(&error, failures, seed).ok_or_else(|| error.clone())?;
                     tracing::warn!("attempt {failures} failed, again in {pause:.1?}: {error}");
                     pause
                 }
             };
             self.clock.sleep(pause).await;
         }
+    }
+
+    /// One load, where nothing is remembered, and one conditional PUT; `None` where somebody else was faster.
+    async fn attempt<T>(
+        &self,
+        key: &str,
+        path: &str,
+        slot: &mut Option<Seen>,
+        change: &(impl Fn(&mut Checkpoint) -> T + Sync),
+    ) -> Result<Option<T>> {
+        let Seen { condition, checkpoint: old, fresh } = match slot.take() {
+            Some(known) => known,
+            None => self.fetch(key).await?,
+        };
+        let mut new = old.clone();
+        let answer = change(&mut new);
+        if fresh && new == old && condition != Condition::Absent {
+            *slot = Some(Seen { condition, checkpoint: old, fresh: false });
+            return Ok(Some(answer));
+        }
+        let Some(etag) = self.bucket.put_if(path, encode(key, &new)?.into(), &condition).await? else {
+            return Ok(None);
+        };
+        *slot = Some(Seen { condition: self.condition(etag), checkpoint: new, fresh: false });
+        Ok(Some(answer))
     }
 }
 

@@ -85,11 +85,14 @@ impl Database {
         repeat(&RETRY, &*self.clock, once).await
     }
 
-    /// Runs a script of several statements without arguments as one transaction, once.
+    /// Runs a script of several statements without arguments as one transaction, again where the server was away.
     pub async fn script(&self, doing: &str, script: &str) -> Result<()> {
-        let client = self.connect(doing).await?;
-        let done = client.batch_execute(script).await;
-        done.map_err(|error| failure::of(doing, self.place(), &error))
+        let once = || async {
+            let client = self.connect(doing).await?;
+            let done = client.batch_execute(script).await;
+            done.map_err(|error| failure::of(doing, self.place(), &error))
+        };
+        repeat(&RETRY, &*self.clock, once).await
     }
 
     async fn attempt(&self, doing: &str, statements: &[Statement<'_>]) -> Result<Vec<Row>> {

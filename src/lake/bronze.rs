@@ -12,7 +12,7 @@ use super::naming::{self, folder, key, range};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Folder, Objects, S3Settings};
-use crate::ports::{DataWriter, Fetched, Guard, Receipt};
+use crate::ports::{DataWriter, Fetched, Receipt};
 use crate::records::Batch;
 use crate::series::Series;
 use crate::time_range::{Millis, TimeRange};
@@ -91,20 +91,17 @@ impl DataWriter for BronzeWriter {
         self.objects.probe(!self.write_only).await
     }
 
-    /// Deletes the objects that lie wholly inside `range`. One that reaches beyond it overlaps what is covered,
-    /// and so is named by a checkpoint: chunks end where missing ranges end.
-    async fn clear(&self, series: &Series, missing: TimeRange, allowed: Guard<'_>) -> Result<()> {
+    async fn held(&self, series: &Series) -> Result<Vec<TimeRange>> {
         if self.write_only {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        for key in self.objects.list(&folder(series)).await? {
-            let inside = |held: TimeRange| held.start() >= missing.start() && held.end() <= missing.end();
-            if range(&key).is_some_and(inside) {
-                allowed()?;
-                self.objects.delete(&key).await?;
-                tracing::info!("deleted {}, which no checkpoint names", self.objects.uri(&key));
-            }
-        }
+        Ok(self.objects.list(&folder(series)).await?.iter().filter_map(|key| range(key)).collect())
+    }
+
+    async fn remove(&self, series: &Series, range: TimeRange) -> Result<()> {
+        let key = key(series, range);
+        self.objects.delete(&key).await?;
+        tracing::info!("deleted {}, whose rows lie elsewhere", self.objects.uri(&key));
         Ok(())
     }
 

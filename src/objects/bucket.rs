@@ -121,10 +121,14 @@ impl Bucket {
         let status = status(error);
         match status {
             Some(403) if code == "RequestTimeTooSkewed" => self.skewed(doing, &place, error),
+            // An answer of S3 says more; this one was cut off, or is not S3's.
+            Some(status @ 400..=499) if code.is_empty() => {
+                Error::unavailable(format!("cannot {doing} {place}: {status} without a reason"))
+            }
             Some(401 | 403) => Error::invalid(format!("cannot {doing} {place}: access denied ({code})"))
                 .with_hint("check the access key, the secret key and the bucket's policy")
                 .fatal(),
-            Some(404) => {
+            Some(404) if code == "NoSuchBucket" => {
                 Error::invalid(format!("cannot {doing} {place}: there is no bucket {:?}", self.name))
                     .with_hint("create it")
                     .fatal()

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::ports;
 use crate::ports::{
     Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched,
-    Guard, RateLimiter, Receipt,
+    RateLimiter, Receipt,
 };
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange};
@@ -147,7 +147,8 @@ impl DataAdapter for ForeignAdapter {
     }
 }
 
-/// A writer written in Python: `write(series, range, batch)`; `prepare()` and `clear(series, range)` if it has them.
+/// A writer written in Python: `write(series, range, batch)`; `prepare()`, and `held(series)` with
+/// `remove(series, range)`, if it has them.
 pub(super) struct ForeignWriter(pub(super) Foreign);
 
 impl ForeignWriter {
@@ -165,15 +166,21 @@ impl DataWriter for ForeignWriter {
         self.0.call("prepare", no_arguments, |_| Ok(())).await
     }
 
-    async fn clear(&self, series: &Series, range: TimeRange, allowed: Guard<'_>) -> Result<()> {
-        if !self.has("clear") {
-            return Ok(());
+    async fn held(&self, series: &Series) -> Result<Vec<TimeRange>> {
+        if !self.has("held") || !self.has("remove") {
+            return Ok(Vec::new());
         }
-        allowed()?;
+        let key = series.to_string();
+        let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [key])?.unbind(), None));
+        let convert = |answer: &Bound<'_, PyAny>| answer.try_iter()?.map(|pair| range(&pair?)).collect();
+        self.0.call("held", arguments, convert).await
+    }
+
+    async fn remove(&self, series: &Series, range: TimeRange) -> Result<()> {
         let key = series.to_string();
         let arguments =
             move |py: Python<'_>| Ok(((key, pairs(&[range])[0]).into_pyobject(py)?.unbind(), None));
-        self.0.call("clear", arguments, |_| Ok(())).await
+        self.0.call("remove", arguments, |_| Ok(())).await
     }
 
     async fn write(&self, series: &Series, range: TimeRange, fetched: &Fetched) -> Result<Receipt> {

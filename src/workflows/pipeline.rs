@@ -153,8 +153,12 @@ impl Pipeline {
         let (range, checked) = self.check(task, chunk, &fetched)?;
         let fetched = Fetched { batch: checked.batch, ..fetched };
         allowed()?;
-        let generation = task.begin(&self.parts, &allowed).await?;
+        let generation = task.begin(&self.parts).await?;
         let receipt = self.parts.writer.write(&task.series, range, &fetched).await?;
+        for left in task.written(range, receipt.rows) {
+            allowed()?;
+            self.parts.writer.remove(&task.series, left).await?;
+        }
         let coverage = quality::facts(fetched.batch.ts(), range, &task.series);
         Ok(Written { range, receipt, delta: delta(generation, &task.fingerprint, coverage) })
     }

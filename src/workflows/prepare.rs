@@ -2,16 +2,16 @@
 //! retention applied. Nothing here fetches rows.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{StreamExt, TryStreamExt, iter};
 use tokio::sync::OnceCell;
 
 use crate::cancel::Cancel;
 use crate::chunking::chunks;
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, State};
 use crate::error::{Error, Kind, Result};
-use crate::ports::{Capability, Checkpoint, Feedback, Guard};
+use crate::ports::{Capability, Checkpoint, Feedback};
 use crate::report::SeriesReport;
 use crate::series::{DataType, Series, encode_segment};
 use crate::time_range::{Millis, TimeRange, iso};
@@ -22,6 +22,15 @@ use super::tally::Tally;
 
 /// Series prepared at once.
 pub(super) const WIDTH: usize = 16;
+
+/// What a run knows of a series' chunks in the lake.
+#[derive(Debug)]
+struct InLake {
+    /// Left by a killed run: they overlap what is missing.
+    left: Vec<TimeRange>,
+    /// What is committed, or durably written by this run.
+    durable: Coverage,
+}
 
 /// One series of a run.
 #[derive(Debug)]
@@ -40,25 +49,42 @@ pub(super) struct Task {
     /// The generation to commit to, once the source has answered and the way is clear.
     begun: OnceCell<u64>,
     pub(super) fingerprint: String,
+    lake: Mutex<InLake>,
     known: Mutex<Coverage>,
     rows: AtomicU64,
     failed_in_a_row: AtomicU32,
 }
 
 impl Task {
-    /// Called with every good answer before it is written; the first one forgets what shall be forgotten and
-    /// removes what a crashed run left in the missing ranges (objects that no checkpoint names). Not earlier: a
-    /// source that refuses everything must cost nothing that is stored. Answers the generation to commit to.
-    /// `allowed` is asked again before each deletion.
-    pub(super) async fn begin(&self, parts: &Parts, allowed: Guard<'_>) -> Result<u64> {
+    /// Called with every good answer before it is written; the first one forgets what shall be forgotten and looks
+    /// for what a killed run has left. Not earlier: a source that refuses everything must cost nothing that is
+    /// stored. Answers the generation to commit to.
+    pub(super) async fn begin(&self, parts: &Parts) -> Result<u64> {
         let begin = || async {
             let generation = if self.anew { parts.store.reset(&self.key).await? } else { self.generation };
-            for range in &self.missing {
-                parts.writer.clear(&self.series, *range, allowed).await?;
-            }
+            let missing: Coverage = self.missing.iter().map(|range| (*range, State::Data)).collect();
+            let mut held = parts.writer.held(&self.series).await?;
+            // A committed chunk is covered as a whole, so it overlaps nothing that is missing.
+            held.retain(|chunk| !missing.covered(*chunk).is_empty());
+            self.lake().left = held;
             Ok(generation)
         };
         self.begun.get_or_try_init(begin).await.copied()
+    }
+
+    fn lake(&self) -> MutexGuard<'_, InLake> {
+        self.lake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `range` is durable, with `rows` or with nothing to write. Answers what a killed run left and nobody needs any
+    /// more: chunks whose whole range is durable under other names. Never earlier: the killed run may have been a
+    /// stopped one, whose commit comes late.
+    pub(super) fn written(&self, range: TimeRange, rows: u64) -> Vec<TimeRange> {
+        let mut lake = self.lake();
+        lake.durable.insert(range, State::Data);
+        let InLake { left, durable } = &mut *lake;
+        let superseded = left.extract_if(.., |chunk| durable.missing(*chunk).is_empty()).collect::<Vec<_>>();
+        superseded.into_iter().filter(|chunk| *chunk != range || rows == 0).collect()
     }
 
     /// Takes the newest checkpoint; what was not missing before is not wanted now.
@@ -68,6 +94,7 @@ impl Task {
         }
         self.missing = self.missing.iter().flat_map(|range| now.coverage.missing(*range)).collect();
         self.generation = now.generation;
+        self.lake().durable = now.coverage.clone();
         self.known = Mutex::new(now.coverage);
     }
 
@@ -158,9 +185,9 @@ impl Task {
             .map(|wanted| known.covered(wanted))
             .unwrap_or_default()
             .into_iter()
-            .map(|(range, _)| (range, crate::coverage::State::Data))
+            .map(|(range, _)| (range, State::Data))
             .collect();
-        whole.ranges(crate::coverage::State::Data)
+        whole.ranges(State::Data)
     }
 }
 
@@ -264,6 +291,7 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
         generation: checkpoint.generation,
         anew,
         begun: OnceCell::new(),
+        lake: Mutex::new(InLake { left: Vec::new(), durable: checkpoint.coverage.clone() }),
         known: Mutex::new(checkpoint.coverage),
         rows: AtomicU64::default(),
         failed_in_a_row: AtomicU32::default(),

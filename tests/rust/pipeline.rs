@@ -13,7 +13,7 @@ use quant_framework::chunking::FixedChunkStrategy;
 use quant_framework::clock::ManualClock;
 use quant_framework::error::{Error, Result};
 use quant_framework::ports::{
-    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched, Guard,
+    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched,
     ProgressReporter, Receipt,
 };
 use quant_framework::rate_limit::{Window, WindowLimiter};
@@ -115,12 +115,15 @@ impl DataWriter for Writer {
     async fn prepare(&self) -> Result<()> {
         Ok(())
     }
-    async fn clear(&self, series: &Series, range: TimeRange, _: Guard<'_>) -> Result<()> {
-        let inside = |(held, start, end): &(String, i64, i64)| {
-            *held == series.to_string() && *start >= range.start() && *end <= range.end()
-        };
-        self.0.objects.lock().unwrap().retain(|key, _| !inside(key));
-        Ok(())
+    async fn held(&self, series: &Series) -> Result<Vec<TimeRange>> {
+        let objects = self.0.objects.lock().unwrap();
+        let own = objects.keys().filter(|(held, _, _)| *held == series.to_string());
+        own.map(|(_, start, end)| TimeRange::new(*start, *end)).collect()
+    }
+    async fn remove(&self, series: &Series, range: TimeRange) -> Result<()> {
+        self.1.step()?;
+        self.0.objects.lock().unwrap().remove(&(series.to_string(), range.start(), range.end()));
+        self.1.step()
     }
     async fn write(&self, series: &Series, range: TimeRange, fetched: &Fetched) -> Result<Receipt> {
         self.1.step()?;

@@ -55,18 +55,18 @@ pub(super) async fn claim(
             let rows =
                 database.query("read from", Statement { text: HOLDER, arguments: &[series, ranges] }).await?;
             let holder = rows.first().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1)));
-            Err(taken(key, holder))
+            Err(taken(holder))
         }
         Err(error) => Err(error),
     }
 }
 
-fn taken(key: &str, holder: Option<(String, String)>) -> Error {
+fn taken(holder: Option<(String, String)>) -> Error {
     let by = holder.map_or_else(
-        || "by another run".to_owned(),
-        |(owner, until)| format!("by {owner}, whose claim ends {until} unless it is renewed"),
+        || "another run".to_owned(),
+        |(owner, until)| format!("{owner}, whose claim ends {until} unless it is renewed"),
     );
-    Error::conflict(format!("{key} is being fetched {by}"))
+    Error::conflict(format!("being fetched by {by}"))
         .with_hint("run again later: what it fetches need not be asked for twice")
 }
 

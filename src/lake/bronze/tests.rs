@@ -82,7 +82,7 @@ async fn a_chunk_written_twice_is_one_object_and_odd_names_stay_inside() {
 }
 
 #[tokio::test]
-async fn clearing_a_missing_range_removes_exactly_what_lies_inside() {
+async fn what_lies_there_is_told_and_removed_by_range() {
     let lake = tempfile::tempdir().unwrap();
     let writer = writer(lake.path());
     let one = series("BTC", DataType::Ohlcv);
@@ -90,9 +90,13 @@ async fn clearing_a_missing_range_removes_exactly_what_lies_inside() {
         writer.write(&one, day(number), &rows(DataType::Ohlcv, 3)).await.unwrap();
     }
     writer.write(&series("ETH", DataType::Ohlcv), day(1), &rows(DataType::Ohlcv, 3)).await.unwrap();
-    writer.clear(&one, TimeRange::new(DAY, 3 * DAY + 1).unwrap(), &|| Ok(())).await.unwrap();
+    let mut held = writer.held(&one).await.unwrap();
+    held.sort();
+    assert_eq!(held, [0, 1, 2, 3].map(day));
+    writer.remove(&one, day(2)).await.unwrap();
+    writer.remove(&one, day(2)).await.unwrap();
     let left: Vec<i64> = files(&writer).await.iter().map(|key| range(key).unwrap().start() / DAY).collect();
-    assert_eq!(left, [0, 3, 1]);
+    assert_eq!(left, [0, 1, 3, 1]);
 }
 
 #[tokio::test]
@@ -161,7 +165,7 @@ async fn a_write_only_lake_is_never_listed_and_nothing_in_it_deleted() {
     assert!(over(&bucket).prepare().await.is_err());
     let (writer, one) = (over(&bucket).write_only(), series("BTC", DataType::Ohlcv));
     writer.prepare().await.unwrap();
-    writer.clear(&one, day(0), &|| Ok(())).await.unwrap();
+    assert!(writer.held(&one).await.unwrap().is_empty());
     writer.write(&one, day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
     assert_eq!(bucket.0.lock().unwrap().len(), 1);
 }
