@@ -3,6 +3,7 @@
 //!
 //! A message is one line: what, where, how many attempts, the cause. Secrets never enter it.
 
+use std::error::Error as StdError;
 use std::fmt;
 
 /// What the caller should do.
@@ -160,4 +161,18 @@ impl Error {
     pub const fn until(&self) -> Option<i64> {
         self.until
     }
+}
+
+/// What a library's error says and what caused it, each once, in one line.
+pub fn causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        if !text.contains(&line) {
+            text = format!("{text}: {line}");
+        }
+        cause = inner.source();
+    }
+    text
 }

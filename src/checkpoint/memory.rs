@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::naming::path_of;
 use crate::error::Result;
 use crate::ports::{Checkpoint, CheckpointStore};
 
@@ -23,10 +24,12 @@ impl MemoryCheckpointStore {
 #[async_trait]
 impl CheckpointStore for MemoryCheckpointStore {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
+        path_of(key)?;
         Ok(self.held().get(key).cloned())
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
+        path_of(key)?;
         self.held().entry(key.to_owned()).or_default().merge(delta);
         Ok(())
     }
@@ -41,6 +44,7 @@ impl CheckpointStore for MemoryCheckpointStore {
     }
 
     async fn reset(&self, key: &str) -> Result<u64> {
+        path_of(key)?;
         let mut held = self.held();
         let generation = held.get(key).map_or(0, |old| old.generation) + 1;
         held.insert(key.to_owned(), Checkpoint { generation, ..Checkpoint::default() });

@@ -167,6 +167,7 @@ mod tests {
             "s3://bucket?path_style=perhaps",
             "hybrid:s3://bucket",
             "postgresql://me:geheim@db:x/lake",
+            "s3://me:geheim@bucket/prefix",
         ] {
             let error = open_one(url).err().unwrap();
             assert_eq!(error.kind(), Kind::Invalid, "{url}");

@@ -6,13 +6,13 @@ use std::io;
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
-use crate::error::Error;
+use crate::error::{Error, causes};
 
 /// The failure of a call, in one line.
 pub(super) fn of(doing: &str, place: &str, error: &tokio_postgres::Error) -> Error {
     let message = |why: &str| format!("cannot {doing} {place}: {why}");
     let Some(refusal) = error.as_db_error() else {
-        let why = chain(error);
+        let why = causes(error);
         return if is_about_certificates(error) {
             Error::invalid(message(&why))
                 .with_hint("name the server's certificate authority by sslrootcert")
@@ -50,20 +50,6 @@ pub(super) fn of_pool(doing: &str, place: &str, error: PoolError) -> Error {
         PoolError::Backend(error) => of(doing, place, &error),
         other => Error::unavailable(format!("cannot {doing} {place}: {other}")),
     }
-}
-
-/// The error and its causes, each once.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let line = inner.to_string();
-        if !text.contains(&line) {
-            text = format!("{text}: {line}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 fn is_about_certificates(error: &tokio_postgres::Error) -> bool {

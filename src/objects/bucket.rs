@@ -6,14 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use super::Objects;
 use super::connect::{S3Settings, SigningClock, connect};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, causes};
 use crate::per_process::PerProcess;
 use crate::retry::{RetryPolicy, repeat};
 
@@ -50,6 +50,11 @@ impl Bucket {
         if bucket.is_empty() {
             return Err(Error::invalid(format!("URL {url:?} names no bucket; use s3://bucket/prefix")));
         }
+        if bucket.contains('@') {
+            // It is not shown: it may be a key.
+            return Err(Error::invalid("an s3:// URL must not hold keys")
+                .with_hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
+        }
         if settings.access_key.is_some() != settings.secret_key.is_some() {
             return Err(Error::invalid(
                 "an S3 access key and its secret key go together; one of them is missing",
@@ -85,7 +90,7 @@ impl Bucket {
             let etag = object.e_tag().unwrap_or_default().to_owned();
             let body = object.body.collect().await;
             let body = body.map_err(|error| {
-                Error::unavailable(format!("cannot read {}: {}", self.uri(key), DisplayErrorContext(error)))
+                Error::unavailable(format!("cannot read {}: {}", self.uri(key), causes(&error)))
             })?;
             Ok(Some((body.into_bytes(), etag)))
         };
@@ -138,7 +143,7 @@ impl Bucket {
                     .fatal()
             }
             Some(status) => Error::unavailable(format!("cannot {doing} {place}: {status} {code}")),
-            None => Error::unavailable(format!("cannot {doing} {place}: {}", DisplayErrorContext(error))),
+            None => Error::unavailable(format!("cannot {doing} {place}: {}", causes(error))),
         }
     }
 

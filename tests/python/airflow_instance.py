@@ -9,10 +9,15 @@ import secrets
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
+
+from quant_framework.testing import OfflineExchange
 from servers import free_port
 
 COMPONENTS = (("api-server", "--apps", "all"), ("scheduler", "--skip-serve-logs"), ("dag-processor",))
@@ -20,17 +25,20 @@ ENDED = {"success", "failed"}
 
 
 class LiveAirflow:
-    """Started once per session; DAG files come from ``dags``."""
+    """Started once per session in ``folder``; its tasks ask ``exchange``."""
 
-    def __init__(self, home: Path, dags: Path, **variables: str) -> None:
-        self.home, self.port = home, free_port()
+    def __init__(self, folder: Path, exchange: OfflineExchange, **variables: str) -> None:
+        self.folder, self.exchange, self.port = folder, exchange, free_port()
+        self.home, self.dags = folder / "home", folder / "dags"
+        self.home.mkdir()
+        self.dags.mkdir()
         base = f"http://127.0.0.1:{self.port}"
         self.url = f"{base}/api/v2"
         secret = secrets.token_hex(48)
         self.env = os.environ | {
-            "AIRFLOW_HOME": str(home),
+            "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -47,6 +55,8 @@ class LiveAirflow:
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "COINALYZE_API_KEY": "offline",
+            "QUANT_FRAMEWORK_BASE_URL": exchange.url,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             **variables,
         }
@@ -101,6 +111,10 @@ class LiveAirflow:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
+    def add(self, name: str, text: str) -> None:
+        """One more DAG file; ``FOLDER`` in it is ``folder``."""
+        (self.dags / f"{name}.py").write_text(textwrap.dedent(text).replace("FOLDER", str(self.folder)))
+
     def trigger(self, dag: str, **conf: str) -> str:
         """Start a run of ``dag`` once it is known; the run's id."""
 
@@ -114,9 +128,23 @@ class LiveAirflow:
         self.wait(known, 90)
         return self.call("POST", f"dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
 
-    def task(self, dag: str, run: str) -> dict:
-        """The run's one task instance."""
-        return self.call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"][0]
+    def task(self, dag: str, run: str, task: str = "backfill", part: str = "") -> dict:
+        """A task instance of the run, or a part of it."""
+        return self.call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances/{task}{part}")
+
+    def result(self, dag: str, run: str, task: str) -> object:
+        """What the task returned."""
+        return self.task(dag, run, task, "/xcomEntries/return_value?stringify=false")["value"]
+
+    def state(self, dag: str, run: str, task: str = "backfill") -> dict[str, object]:
+        """What the task keeps in its state store."""
+        kept = self.task(dag, run, task, "/state-store")["task_state_store"]
+        return {entry["key"]: entry["value"] for entry in kept}
+
+    def task_process(self) -> psutil.Process:
+        """The forked process of the one task that runs: the youngest descendant of the scheduler."""
+        scheduler = psutil.Process(self.processes[1].pid)
+        return max(scheduler.children(recursive=True), key=lambda process: process.create_time())
 
     def ended(self, dag: str, run: str, seconds: float = 120) -> str:
         """How the run ended."""

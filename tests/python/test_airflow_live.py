@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import textwrap
 from pathlib import Path
 
 import psutil
 import pyarrow.dataset
 import pytest
 
-from airflow_instance import LiveAirflow
 from quant_framework.ingestion.backfill import LocalCheckpointStore
-from quant_framework.testing import Fault, OfflineExchange
+from quant_framework.testing import Fault
 
 pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
 
@@ -43,34 +41,18 @@ DAG = """
 """
 
 
-@pytest.fixture(scope="module")
-def exchange():
-    with OfflineExchange(limit=None) as exchange:
-        yield exchange
+@pytest.fixture(scope="module", autouse=True)
+def folder(airflow) -> Path:
+    airflow.add("backfills", DAG)
+    return airflow.folder
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("live")
-
-
-@pytest.fixture(scope="module")
-def airflow(exchange, folder):
-    dags = folder / "dags"
-    dags.mkdir()
-    (dags / "backfills.py").write_text(textwrap.dedent(DAG.replace("FOLDER", str(folder))))
-    home = folder / "home"
-    home.mkdir()
-    with LiveAirflow(home, dags, COINALYZE_API_KEY="offline", QUANT_FRAMEWORK_BASE_URL=exchange.url) as live:
-        yield live
-
-
-@pytest.fixture(autouse=True)
-def slow(exchange):
+@pytest.fixture
+def exchange(airflow):
     """Each answer takes a moment, so that there is something to interrupt."""
-    exchange.reset()
-    exchange.faults.clear()
-    exchange.inject(Fault("latency", times=None, value=0.35))
+    airflow.exchange.reset()
+    airflow.exchange.inject(Fault("latency", times=None, value=0.35))
+    return airflow.exchange
 
 
 def hours(folder: Path, name: str) -> int:
@@ -83,16 +65,10 @@ def complete(folder: Path, name: str) -> bool:
     return len(rows) == len(set(rows)) == hours(folder, name) == CHUNKS * 7 * 24
 
 
-def task_process(airflow: LiveAirflow, name: str) -> psutil.Process:
-    """The forked task process: the youngest descendant of the scheduler."""
-    scheduler = psutil.Process(airflow.processes[1].pid)
-    return max(scheduler.children(recursive=True), key=lambda process: process.create_time())
-
-
 def test_sigterm_ends_in_a_retry_that_resumes(airflow, exchange, folder):
     run = airflow.trigger("killed")
     airflow.wait(lambda: hours(folder, "killed") > 0, 120)
-    os.kill(task_process(airflow, "killed").pid, signal.SIGTERM)
+    os.kill(airflow.task_process().pid, signal.SIGTERM)
     assert airflow.ended("killed", run) == "success"
     assert airflow.task("killed", run)["try_number"] == 2
     assert complete(folder, "killed")
@@ -113,7 +89,7 @@ def test_a_task_marked_failed_flushes_and_a_cleared_one_resumes(airflow, exchang
     airflow.wait(lambda: hours(folder, "marked") > 0, 120)
     path = f"dags/marked/dagRuns/{run}/taskInstances/backfill"
     airflow.call("PATCH", path, {"new_state": "failed"})
-    victim = task_process(airflow, "marked")
+    victim = airflow.task_process()
     airflow.wait(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, 60)
     done, asked = hours(folder, "marked"), exchange.stats()["requests"]
     assert 0 < done < CHUNKS * 7 * 24

@@ -63,9 +63,29 @@ def test_validate_names_everything_and_build_raises_it():
         builder.build()
 
 
-def test_every_example_loads():
-    from airflow.dag_processing.dagbag import DagBag
+def test_connections_and_urls_reach_every_task():
+    options = {"minio_conn_id": "lake", "postgres_conn_id": "quant", "checkpoint": "s3://bucket/checkpoints"}
+    (task,) = BackfillDagBuilder("by_connections", symbols=["BTC"], timeframes=["1h"], **options).build().tasks
+    assert {name: task.partial_kwargs[name] for name in options} == options
+    mapped = task.unmap(task.expand_input.value[0])
+    assert {name: getattr(mapped, name) for name in options} == options
+    assert {"minio_conn_id", "postgres_conn_id", "checkpoint"} <= set(mapped.template_fields)
 
+
+@pytest.mark.parametrize("argument", ["lake", "checkpoint"])
+def test_a_password_never_gets_into_a_dag(argument):
+    """A mapped task checks its arguments only when it runs: the DAG was shown with the password until then."""
+    url = "postgresql://quant:geheim@db/checkpoints"
+    with pytest.raises(InvalidError, match=f"{argument} holds a password") as refused:
+        BackfillDagBuilder("by_url", symbols=["BTC"], timeframes=["1h"], **{argument: url}).build()
+    assert "geheim" not in str(refused.value)
+
+
+def test_every_example_loads_without_a_connection(monkeypatch):
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk import Connection
+
+    monkeypatch.setattr(Connection, "get", lambda conn_id: pytest.fail(f"{conn_id} is read at parse time"))
     bag = DagBag(dag_folder=str(EXAMPLES))
     assert bag.import_errors == {}
     assert set(bag.dags) == {path.stem for path in EXAMPLES.glob("*.py")}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
 from conftest import END, START
 from quant_framework.orchestration.operators import BackfillOperator
+from quant_framework.orchestration.operators.backfill_operators import owner
 from quant_framework.testing import Fault
 
 
@@ -67,6 +70,14 @@ def test_a_killed_task_never_ends_in_success(operator):
     task.on_kill()
     with pytest.raises(AirflowException, match="terminated"):
         task.execute({"ti": TaskInstance()})
+
+
+def test_all_tries_of_a_task_are_one_owner_and_no_other_task_is():
+    ti = {"dag_id": "dag", "task_id": "backfill", "run_id": "first", "map_index": -1}
+    owners = lambda **other: owner({"ti": SimpleNamespace(**(ti | other))})  # noqa: E731
+    assert owners(try_number=1) == owners(try_number=2)
+    others = ({}, {"dag_id": "another"}, {"task_id": "other"}, {"run_id": "second"}, {"map_index": 0}, {"map_index": 1})
+    assert len({owners(**other) for other in others}) == len(others)
 
 
 def test_nothing_secret_is_kept_in_the_operator(operator):

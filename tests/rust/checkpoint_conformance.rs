@@ -113,6 +113,11 @@ async fn odd_names_and_listing(open: &impl Fn() -> Arc<dyn CheckpointStore>) {
     assert_eq!(store.list("odd/").await.unwrap(), keys);
     assert_eq!(store.list("odd/ohlcv/%2E").await.unwrap().len(), 3);
     assert!(store.list("nothing").await.unwrap().is_empty());
+    for wrong in ["", "a//b", "../x", "a/../b", "a b"] {
+        for error in [store.load(wrong).await.err(), store.commit(wrong, &facts(&[])).await.err()] {
+            assert_eq!(error.map(|error| error.kind()), Some(Kind::Invalid), "{wrong:?}");
+        }
+    }
 }
 
 async fn huge(open: &impl Fn() -> Arc<dyn CheckpointStore>) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -26,7 +27,7 @@ def refuse_password(url: str | None, argument: str) -> None:
         return
     for part in url.removeprefix("hybrid:").split(",postgres"):
         place = part.partition("://")[2].rpartition("@")[0]
-        if ":" in place:
+        if ":" in place or re.search("[?&](ssl)?password=", part):
             raise InvalidError(f"{argument} holds a password", "use postgres_conn_id or minio_conn_id, or PGPASSWORD")
 
 
@@ -38,26 +39,36 @@ def connection(conn_id: str) -> Any:
         raise InvalidError(f"there is no connection {conn_id!r}", "add it: airflow connections add ...") from None
 
 
+def flag(extra: dict[str, Any], name: str) -> bool | None:
+    """A yes or no of an extra, where it is said; the extras of a connection's URI are texts."""
+    value = extra.get(name)
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if value is not None and str(value).lower() not in known:
+        raise InvalidError(f"{name} in the connection's extra must be true or false, not {value!r}")
+    return None if value is None else known[str(value).lower()]
+
+
 def s3_options(conn_id: str) -> dict[str, Any]:
     """What an S3 connection says.
 
     Login and password are the keys; the server is ``endpoint_url`` in the extra (as in the Amazon provider), or host
-    and port. Other extras: ``region_name, bucket, prefix, path_style, ca_file, aws_session_token``.
+    and port (with ``secure`` or a host that begins with ``https://`` over TLS). Other extras: ``region_name, bucket,
+    prefix, path_style, ca_file, aws_session_token``.
     """
     conn = connection(conn_id)
     extra = conn.extra_dejson
     service = extra.get("service_config", {}).get("s3", {})
     endpoint = service.get("endpoint_url") or extra.get("endpoint_url") or extra.get("host")
     if not endpoint and conn.host:
-        port = f":{conn.port}" if conn.port else ""
-        endpoint = f"{'https' if extra.get('secure') else 'http'}://{conn.host}{port}"
+        scheme = "" if "://" in conn.host else "https://" if flag(extra, "secure") else "http://"
+        endpoint = f"{scheme}{conn.host}{f':{conn.port}' if conn.port else ''}"
     return {
         "endpoint_url": endpoint,
         "access_key": conn.login or extra.get("aws_access_key_id"),
         "secret_key": conn.password or extra.get("aws_secret_access_key"),
         "session_token": extra.get("aws_session_token"),
         "region": extra.get("region_name"),
-        "path_style": extra.get("path_style"),
+        "path_style": flag(extra, "path_style"),
         "ca_file": extra.get("ca_file"),
         "bucket": extra.get("bucket") or service.get("bucket_name"),
         "prefix": extra.get("prefix"),
@@ -72,6 +83,8 @@ def minio_store(conn_id: str, url: str | None = None) -> MinIOCheckpointStore:
         parts = urlsplit(url)
         if parts.scheme != "s3":
             raise InvalidError(f"with minio_conn_id, checkpoint must be s3://bucket/prefix, not {parts.scheme}:...")
+        if parts.query:
+            raise InvalidError("with minio_conn_id, checkpoint has no options", f"put them into {conn_id}'s extra")
         bucket, prefix = parts.netloc, parts.path.strip("/")
     if not bucket:
         hint = 'pass checkpoint="s3://bucket/prefix", or add "bucket" to its extra'

@@ -28,6 +28,7 @@ class TaskProgress:
 
     def __init__(self, context: Mapping[str, Any]) -> None:
         self.store = context.get("task_state_store")
+        self.failed = False
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Log the counters and mirror them."""
@@ -39,11 +40,12 @@ class TaskProgress:
         self.mirror({**progress, "status": "running"})
 
     def mirror(self, values: Mapping[str, Any]) -> None:
-        """Keep plain ``values`` in the state store; a failure is logged once and costs nothing."""
+        """Keep plain ``values`` in the state store; that it fails is logged once and costs nothing."""
         if self.store is None:
             return
         try:
             self.store.set(STATE_KEY, dict(values))
         except Exception as error:
-            log.warning("progress is not mirrored to the task's state store: %s", error)
-            self.store = None
+            if not self.failed:
+                log.warning("progress is not mirrored to the task's state store: %s", error)
+            self.failed = True

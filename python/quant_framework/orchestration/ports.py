@@ -39,7 +39,11 @@ class IDataAdapter(Protocol):
 
 @runtime_checkable
 class IDataWriter(Protocol):
-    """A place for rows. ``prepare()`` and ``clear(series, range)`` are used where it has them."""
+    """A place for rows.
+
+    Used where it has them: ``prepare()``, and together ``held(series)`` (the ranges of the chunks that lie there) and
+    ``remove(series, range)`` (of a chunk that a killed run left, once its rows are durable under other names).
+    """
 
     def write(self, series: str, range: tuple[datetime, datetime], batch: Any) -> Any:
         """Write durably and answer ``{"uri", "rows", "bytes"}`` or ``None``; twice is once.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from quant_framework.airflow.compat import DAG, Param
+from quant_framework.airflow.connections import refuse_password
+from quant_framework.errors import InvalidError
 from quant_framework.orchestration.dag_builders.base import BaseDagBuilder
 from quant_framework.orchestration.operators import BackfillOperator
 
@@ -49,6 +51,16 @@ class BackfillDagBuilder(BaseDagBuilder):
         moment = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
         params = {"start": Param(start, **moment), "end": Param(end, **moment)}
         self.dag_options["params"] = params | self.dag_options.get("params", {})
+
+    def validate(self) -> tuple[bool, list[str]]:
+        """As the base class; and no password, which a mapped task would only refuse when it runs."""
+        _, errors = super().validate()
+        for argument in ("lake", "checkpoint"):
+            try:
+                refuse_password(getattr(self, argument), argument)
+            except InvalidError as error:
+                errors.append(str(error))
+        return not errors, errors
 
     def add_tasks(self, dag: DAG) -> None:
         """One mapped task; its map index is a series."""

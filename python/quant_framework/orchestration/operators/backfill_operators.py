@@ -62,6 +62,8 @@ class BackfillOperator(BaseDataOperator):
     )
     ui_color = "#e8f4ea"
 
+    _progress: TaskProgress | None = None
+
     def __init__(
         self,
         *,
@@ -82,6 +84,7 @@ class BackfillOperator(BaseDataOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        refuse_password(lake, "lake")
         refuse_password(checkpoint, "checkpoint")
         self.symbols = symbols
         self.timeframes = timeframes
@@ -121,6 +124,7 @@ class BackfillOperator(BaseDataOperator):
     def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
         """The run, from plain values."""
         unset = (None, "", "None")
+        self._progress = TaskProgress(context)
         return BackfillWorkflow(
             adapter=self.adapter(context),
             writer=self.writer(context),
@@ -136,15 +140,14 @@ class BackfillOperator(BaseDataOperator):
             max_wait=self.max_wait,
             resume=self.resume,
             owner=owner(context),
-            progress=TaskProgress(context),
+            progress=self._progress,
             progress_interval=INTERVAL,
         )
 
-    def conclude(self, result: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
-        """Mirror how the run ended, then answer or raise as the base class does."""
+    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+        """Mirror how the run ended."""
         counters = {name: value for name, value in result.items() if isinstance(value, str | int | float)}
-        TaskProgress(context).mirror(counters)
-        return super().conclude(result, context)
+        (self._progress or TaskProgress(context)).mirror(counters)
 
 
 def owner(context: dict[str, Any]) -> str:

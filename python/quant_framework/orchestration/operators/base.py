@@ -23,6 +23,11 @@ DEFERRED = (signal.SIGTERM, signal.SIGALRM)
 """Kill and execution_timeout."""
 
 
+def one_line(error: dict[str, Any]) -> str:
+    """An entry of a result's ``errors``, with its series where it has one."""
+    return f"{error['series']}: {error['message']}" if error.get("series") else error["message"]
+
+
 class BaseDataOperator(BaseOperator):
     """Runs a workflow inside a task.
 
@@ -52,9 +57,13 @@ class BaseDataOperator(BaseOperator):
         workflow_context = AirflowWorkflowContext(ti=context["ti"], params=context.get("params"))
         with self._deferred_signals() as raised:
             result = asyncio.run(self._workflow.execute(workflow_context))
+        self.report(result, context)
         if raised:
             raise raised[0]
         return self.conclude(result, context)
+
+    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+        """Tell others how the run ended, before ``execute`` answers or raises; by default nobody."""
 
     def conclude(self, result: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
         """The summary of a result, or the exception that says what Airflow should do."""
@@ -65,7 +74,7 @@ class BaseDataOperator(BaseOperator):
         if status == "parked":
             raise AirflowRescheduleException(datetime.fromisoformat(result["until"].replace("Z", "+00:00")))
         if status != "success":
-            lines = "; ".join(error["message"] for error in errors[:5])
+            lines = "; ".join(one_line(error) for error in errors[:5])
             hopeless = bool(errors) and all(error["kind"] == "invalid" for error in errors)
             raise (AirflowFailException if hopeless else AirflowException)(f"{status}: {lines}")
         return self.summarize(result)

@@ -75,14 +75,16 @@ class CheckpointReader(_CheckpointOperator):
 
     def work(self, store: CheckpointStore) -> dict[str, Any]:
         """Read."""
-        return read_checkpoint(self.series, self.start, self.end, store)
+        # A template of a parameter without a value renders as "None".
+        start, end = (None if moment in (None, "", "None") else moment for moment in (self.start, self.end))
+        return read_checkpoint(self.series, start, end, store)
 
 
 class CheckpointWriter(_CheckpointOperator):
     """Changes what is known of a series.
 
     Args:
-        series: its key (templated, as everything here).
+        series: its key (templated, as everything here but ``action``).
         action: ``merge`` adds ``data``, ``empty`` and ``cursor``; ``reset`` forgets what was known first, in a new
             generation; ``delete`` removes every trace.
         data: ranges whose rows are durably written, pairs ``[start, end)`` of ISO 8601 texts or aware datetimes.

@@ -37,7 +37,7 @@ def read_checkpoint(
         ``data_ranges, empty_ranges, pending_ranges`` count all.
 
     """
-    held = _store(checkpoint).load_sync(series)
+    held = _store(checkpoint).load_sync(_text(series, "series"))
     known = held or Checkpoint()
     result = {
         "series": series,
@@ -48,6 +48,8 @@ def read_checkpoint(
         "fingerprint": known.fingerprint,
     }
     lists = {"data": known.data, "empty": known.empty}
+    if (start is None) != (end is None):
+        raise InvalidError("start and end belong together", "pass both, or none")
     if start is not None and end is not None:
         lists["pending"] = known.missing(_moment(start, "start"), _moment(end, "end"))
     for name, ranges in lists.items():
@@ -79,6 +81,7 @@ def write_checkpoint(
 
     """
     ranges = {"data": _ranges(data, "data"), "empty": _ranges(empty, "empty")}
+    series, cursor = _text(series, "series"), None if cursor is None else _text(cursor, "cursor")
     store = _store(checkpoint)
     held = None if reset else store.load_sync(series)
     generation = store.reset_sync(series) if reset else held.generation if held else 0
@@ -89,25 +92,42 @@ def write_checkpoint(
 
 def delete_checkpoint(series: str, checkpoint: str | CheckpointStore | None = None) -> None:
     """Remove every trace of ``series``; no error where there is none."""
-    _store(checkpoint).delete_sync(series)
+    _store(checkpoint).delete_sync(_text(series, "series"))
 
 
 def _store(checkpoint: str | CheckpointStore | None) -> CheckpointStore:
     if checkpoint is None or isinstance(checkpoint, str):
         return open_checkpoint_store(checkpoint or settings.checkpoint_url())
+    if not hasattr(checkpoint, "load_sync"):
+        raise InvalidError(f"checkpoint must be a URL or a store, not a {type(checkpoint).__name__}")
     return checkpoint
 
 
+def _text(value: str, name: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidError(f"{name} must be a text, not {str(value)[:80]!r}")
+    return value
+
+
 def _ranges(pairs: Sequence[Sequence[Moment]], name: str) -> list[tuple[datetime, datetime]]:
-    if isinstance(pairs, str) or not all(not isinstance(pair, str) and len(pair) == 2 for pair in pairs):
+    if not _is_list(pairs) or not all(_is_list(pair) and len(pair) == 2 for pair in pairs):
         raise InvalidError(f"{name} must be a list of pairs [start, end], not {str(pairs)[:80]!r}")
-    return [(_moment(low, name), _moment(high, name)) for low, high in pairs]
+    ranges = [(_moment(low, name), _moment(high, name)) for low, high in pairs]
+    for low, high in ranges:
+        if low >= high:
+            raise InvalidError(f"{name}: {high.isoformat()} is not after {low.isoformat()}")
+    return ranges
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _moment(value: Moment, name: str) -> datetime:
-    if isinstance(value, datetime):
-        return value
     try:
-        return datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except (AttributeError, ValueError):
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (AttributeError, TypeError, ValueError):
         raise InvalidError(f"{name}: {value!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise InvalidError(f"{name}: {value} has no time zone", "add Z or +00:00")
+    return moment
