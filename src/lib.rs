@@ -30,6 +30,7 @@
 
 // vocabulary
 pub mod cancel;
+pub mod certificates;
 pub mod clock;
 pub mod coverage;
 pub mod error;
@@ -38,6 +39,7 @@ pub mod secret;
 pub mod series;
 pub mod time_range;
 pub mod timeframe;
+pub mod unique;
 
 // policy (pure)
 pub mod records;

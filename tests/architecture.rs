@@ -7,7 +7,19 @@ use std::path::{Path, PathBuf};
 
 /// Layers of `src`, lowest first; a module may use those of its own and lower layers.
 const LAYERS: [&[&str]; 8] = [
-    &["cancel", "clock", "coverage", "error", "per_process", "secret", "series", "time_range", "timeframe"],
+    &[
+        "cancel",
+        "certificates",
+        "clock",
+        "coverage",
+        "error",
+        "per_process",
+        "secret",
+        "series",
+        "time_range",
+        "timeframe",
+        "unique",
+    ],
     &["records", "report", "retry"],
     &["ports"],
     &["chunking", "quality", "rate_limit", "disk"],

@@ -114,9 +114,11 @@ def export(arguments: argparse.Namespace) -> bool:
 def load_export(arguments: argparse.Namespace) -> bool:
     """Merge a document in."""
     try:
-        document = sys.stdin.read() if arguments.document == "-" else Path(arguments.document).read_text()
+        document = sys.stdin.read() if arguments.document == "-" else Path(arguments.document).read_text("utf-8")
     except OSError as error:
         raise InvalidError(f"cannot read {arguments.document}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"cannot read {arguments.document}: it is not UTF-8") from error
 
     async def work() -> int:
         return await CheckpointManager(store_of(arguments)).load_export(document)

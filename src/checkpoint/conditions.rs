@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Condition, Objects};
 use crate::time_range::Millis;
+use crate::unique::unique;
 
 /// Writers that race. Enough to catch a server that checks and writes in two steps, few enough for SeaweedFS,
 /// which makes more than a dozen wait for seconds.
@@ -40,7 +41,7 @@ pub(super) async fn verdict(bucket: &Bucket, now: Millis) -> Result<Verdict> {
     if marker.as_ref().is_some_and(valid) {
         return Ok(Verdict::Honoured);
     }
-    let key = format!("{PROBE}{}-{now}", std::process::id());
+    let key = format!("{PROBE}{:016x}", unique());
     let verdict = probe(bucket, &key).await;
     bucket.delete(&key).await?;
     if matches!(verdict, Ok(Verdict::Honoured)) {

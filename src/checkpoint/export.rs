@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::naming::check;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Result};
 use crate::ports::{Checkpoint, CheckpointStore};
@@ -61,7 +62,9 @@ pub async fn import(store: &dyn CheckpointStore, document: &str) -> Result<u64> 
     for entry in document.checkpoints {
         let coverage = coverage(&entry).map_err(|error| error.context(&entry.series))?;
         let Entry { series, generation, cursor, fingerprint, .. } = entry;
-        deltas.push((series.into(), Checkpoint { generation, coverage, cursor, fingerprint }));
+        let delta = Checkpoint { generation, coverage, cursor, fingerprint };
+        check(&series, &delta)?;
+        deltas.push((series.into(), delta));
     }
     for result in store.commit_all(&deltas).await {
         result?;

@@ -3,7 +3,7 @@
 //! with PostgreSQL away, what is held is still written to S3 and reported as unavailable, and nothing new starts.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,15 +26,32 @@ impl HybridCheckpointStore {
         Self { minio, database, repaired: Mutex::default() }
     }
 
+    fn repaired(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.repaired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a failure of the second write means.
+    fn half_done(&self, key: &str, error: Error) -> Error {
+        self.repaired().remove(key);
+        let is_away = error.kind() == Kind::Unavailable;
+        let error = error.context("committed to S3, not to the database");
+        if is_away {
+            return error
+                .with_hint("nothing is lost: the next run brings it over, or quant-framework repair")
+                .fatal();
+        }
+        error
+    }
+
     /// Makes the copies of `key` equal before it is first read: a run that was killed between the two writes, or
     /// that lost PostgreSQL, left its last facts in S3 alone.
     async fn repair_once(&self, key: &str) -> Result<()> {
-        if self.repaired.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+        if self.repaired().contains(key) {
             return Ok(());
         }
         match self.repair(key).await {
             Ok(_) => {
-                self.repaired.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+                self.repaired().insert(key.to_owned());
                 Ok(())
             }
             Err(error) if error.kind() == Kind::Unavailable => {
@@ -46,15 +63,6 @@ impl HybridCheckpointStore {
     }
 }
 
-/// What a failure of the second write means.
-fn half_done(error: Error) -> Error {
-    if error.kind() != Kind::Unavailable {
-        return error.context("committed to S3, not to the database");
-    }
-    let error = error.context("committed to S3, not to the database");
-    error.with_hint("nothing is lost: the next run brings it over, or quant-framework repair").fatal()
-}
-
 #[async_trait]
 impl CheckpointStore for HybridCheckpointStore {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
@@ -64,7 +72,8 @@ impl CheckpointStore for HybridCheckpointStore {
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
         self.minio.commit(key, delta).await?;
-        self.database.commit(key, delta).await.map_err(half_done)
+        let done = self.database.commit(key, delta).await;
+        done.map_err(|error| self.half_done(key, error))
     }
 
     /// Of both, so that a series is found that only one of them has.
@@ -84,7 +93,8 @@ impl CheckpointStore for HybridCheckpointStore {
 
     async fn delete(&self, key: &str) -> Result<()> {
         self.minio.delete(key).await?;
-        self.database.delete(key).await.map_err(half_done)
+        let done = self.database.delete(key).await;
+        done.map_err(|error| self.half_done(key, error))
     }
 
     async fn reset(&self, key: &str) -> Result<u64> {
@@ -103,9 +113,11 @@ impl CheckpointStore for HybridCheckpointStore {
             .filter(|(_, result)| result.is_ok())
             .map(|(delta, _)| delta.clone())
             .collect();
-        let mut second = self.database.commit_all(&landed).await.into_iter();
+        let mut second = self.database.commit_all(&landed).await.into_iter().zip(&landed);
         for result in results.iter_mut().filter(|result| result.is_ok()) {
-            *result = second.next().unwrap_or(Ok(())).map_err(half_done);
+            if let Some((done, (key, _))) = second.next() {
+                *result = done.map_err(|error| self.half_done(key, error));
+            }
         }
         results
     }

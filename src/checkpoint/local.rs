@@ -8,14 +8,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::format::{decode, decode_of, encode};
-use super::naming::{Named, named, path_of};
+use super::format::{decode_of, encode};
+use super::naming::{check, key_of, path_of, set_aside};
 use crate::disk::{TEMP, blocking, failure, files_below, make_folder, replace_through, sync_folder};
 use crate::error::Result;
 use crate::ports::{Checkpoint, CheckpointStore};
-
-/// The ending of a checkpoint that was set aside.
-const DAMAGED: &str = "damaged";
 
 /// One JSON file per series under a folder.
 #[derive(Debug, Clone)]
@@ -82,21 +79,6 @@ fn bytes_of(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The key whose checkpoint is `path`: its name, or what is inside where the name was shortened.
-/// Other files are not opened, so that one damaged file hides no other series.
-fn key_of(root: &Path, path: &Path) -> Result<Option<String>> {
-    match named(&path.strip_prefix(root).unwrap_or(path).to_string_lossy()) {
-        None => Ok(None),
-        Some(Named::Key(key)) => Ok(Some(key)),
-        Some(Named::Shortened) => {
-            let held = bytes_of(path)?.map(|bytes| decode(&path.display().to_string(), &bytes));
-            Ok(held
-                .and_then(|held| held.inspect_err(|error| tracing::warn!("not listed: {error}")).ok())
-                .map(|(key, _)| key))
-        }
-    }
-}
-
 /// Removes the file under its lock: a commit that runs meanwhile would bring it back.
 fn remove(path: &Path) -> Result<()> {
     if !path.try_exists().map_err(|error| failure("open", path, &error))? {
@@ -123,6 +105,7 @@ impl CheckpointStore for LocalCheckpointStore {
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
+        check(key, delta)?;
         let delta = delta.clone();
         self.update(key, move |checkpoint| checkpoint.merge(&delta)).await
     }
@@ -132,7 +115,9 @@ impl CheckpointStore for LocalCheckpointStore {
         blocking(move || {
             let mut keys = Vec::new();
             for path in files_below(&root)? {
-                keys.extend(key_of(&root, &path)?.filter(|key| key.starts_with(&prefix)));
+                // No file is opened, so that a damaged one hides no other series.
+                let name = path.strip_prefix(&*root).unwrap_or(&path).to_string_lossy();
+                keys.extend(key_of(&name).filter(|key| key.starts_with(&prefix)));
             }
             keys.sort();
             Ok(keys)
@@ -144,7 +129,8 @@ impl CheckpointStore for LocalCheckpointStore {
         let path = self.path(key)?;
         blocking(move || {
             let _held = lock(&path)?;
-            let aside = path.with_extension(DAMAGED);
+            let bytes = bytes_of(&path)?.unwrap_or_default();
+            let aside = set_aside(&path.to_string_lossy(), &bytes);
             fs::rename(&path, &aside).map_err(|error| failure("rename", &path, &error))?;
             sync_folder(&path)
         })

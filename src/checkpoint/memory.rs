@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::naming::path_of;
+use super::naming::{check, path_of};
 use crate::error::Result;
 use crate::ports::{Checkpoint, CheckpointStore};
 
@@ -29,7 +29,7 @@ impl CheckpointStore for MemoryCheckpointStore {
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
-        path_of(key)?;
+        check(key, delta)?;
         self.held().entry(key.to_owned()).or_default().merge(delta);
         Ok(())
     }
@@ -39,6 +39,7 @@ impl CheckpointStore for MemoryCheckpointStore {
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
+        path_of(key)?;
         self.held().remove(key);
         Ok(())
     }

@@ -67,13 +67,14 @@ pub fn open(url: &str, access: &Access, clock: &Arc<dyn Clock>) -> Result<Arc<dy
 /// `url` without user, password and options.
 pub fn shown(url: &str) -> String {
     let bare = |url: &str| {
-        let url = url.split_once('?').map_or(url, |(place, _)| place);
-        match url.split_once("://") {
+        // Who forgot to encode a password may have any of these characters in it.
+        let url = match url.split_once("://") {
             Some((scheme, rest)) if scheme.starts_with("postgres") => {
                 format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, place)| place))
             }
             _ => url.to_owned(),
-        }
+        };
+        url.split_once('?').map_or(url.clone(), |(place, _)| place.to_owned())
     };
     if url.starts_with("dsn:") {
         return "postgresql".to_owned();
@@ -139,6 +140,7 @@ mod tests {
     fn no_secret_is_shown() {
         let url = "hybrid:s3://bucket/p?region=x,postgresql://me:ge@heim@db:5432/lake?sslmode=require";
         assert_eq!(shown(url), "hybrid:s3://bucket/p,postgresql://db:5432/lake");
+        assert_eq!(shown("postgresql://me:geheim?1@db/lake?sslmode=require"), "postgresql://db/lake");
         assert_eq!(shown("file:///a/b"), "file:///a/b");
         assert_eq!(shown("/a/b"), "/a/b");
         assert_eq!(shown("dsn:host=db password=geheim"), "postgresql");

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::conditions::{self, Verdict};
-use super::format::{decode, decode_of, encode};
-use super::naming::{Named, named, path_of};
+use super::format::{decode_of, encode};
+use super::naming::{check, folder, key_of, path_of, set_aside};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Condition, Objects, S3Settings};
@@ -165,20 +165,15 @@ impl CheckpointStore for S3CheckpointStore {
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
+        check(key, delta)?;
         self.update(key, |checkpoint| checkpoint.merge(delta)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        // Keys may be shortened behind the last slash of `prefix`.
-        let folder = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
-        let mut keys = Vec::new();
-        for path in self.bucket.list(folder).await? {
-            match named(&path) {
-                Some(Named::Key(key)) => keys.push(key),
-                Some(Named::Shortened) => keys.extend(self.inside(&path).await?),
-                None => {}
-            }
-        }
+        // A part that ends with `prefix` may go on in a folder below.
+        let parts = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
+        let paths = self.bucket.list(&folder(parts)).await?;
+        let mut keys: Vec<String> = paths.iter().filter_map(|path| key_of(path)).collect();
         keys.retain(|key| key.starts_with(prefix));
         keys.sort();
         Ok(keys)
@@ -207,17 +202,8 @@ impl CheckpointStore for S3CheckpointStore {
     async fn set_aside(&self, key: &str) -> Result<()> {
         let path = path_of(key)?;
         if let Some(body) = self.bucket.get(&path).await? {
-            self.bucket.put(&format!("{path}.damaged"), body).await?;
+            self.bucket.put(&set_aside(&path, &body), body).await?;
         }
         self.delete(key).await
-    }
-}
-
-impl S3CheckpointStore {
-    /// The key inside the object at `path`, whose name was shortened; none where it cannot be read.
-    async fn inside(&self, path: &str) -> Result<Option<String>> {
-        let Some(body) = self.bucket.get(path).await? else { return Ok(None) };
-        let held = decode(&self.bucket.uri(path), &body);
-        Ok(held.inspect_err(|error| tracing::warn!("not listed: {error}")).ok().map(|(key, _)| key))
     }
 }

@@ -1,11 +1,9 @@
 //! What a failed database call means.
 
-use std::error::Error as StdError;
-use std::io;
-
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
+use crate::certificates;
 use crate::error::{Error, causes};
 
 /// The failure of a call, in one line.
@@ -13,7 +11,7 @@ pub(super) fn of(doing: &str, place: &str, error: &tokio_postgres::Error) -> Err
     let message = |why: &str| format!("cannot {doing} {place}: {why}");
     let Some(refusal) = error.as_db_error() else {
         let why = causes(error);
-        return if is_about_certificates(error) {
+        return if certificates::is_refused(error) {
             Error::invalid(message(&why))
                 .with_hint("name the server's certificate authority by sslrootcert")
                 .fatal()
@@ -50,17 +48,4 @@ pub(super) fn of_pool(doing: &str, place: &str, error: PoolError) -> Error {
         PoolError::Backend(error) => of(doing, place, &error),
         other => Error::unavailable(format!("cannot {doing} {place}: {other}")),
     }
-}
-
-fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
-    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(inner) = cause {
-        let wrapped = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
-        if matches!(tls.or(inner.downcast_ref()), Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
 }

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::Objects;
 use super::connect::{S3Settings, SigningClock, connect};
+use crate::certificates;
 use crate::clock::Clock;
 use crate::error::{Error, Result, causes};
 use crate::per_process::PerProcess;
@@ -143,6 +144,11 @@ impl Bucket {
                     .fatal()
             }
             Some(status) => Error::unavailable(format!("cannot {doing} {place}: {status} {code}")),
+            None if certificates::is_refused(error) => {
+                Error::invalid(format!("cannot {doing} {place}: {}", causes(error)))
+                    .with_hint("name the server's certificate authority by ca_file or AWS_CA_BUNDLE")
+                    .fatal()
+            }
             None => Error::unavailable(format!("cannot {doing} {place}: {}", causes(error))),
         }
     }

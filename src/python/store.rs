@@ -192,7 +192,7 @@ impl CheckpointStore {
         fingerprint: Option<String>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (store, delta) = (Arc::clone(&self.store), delta(data, empty, generation, cursor, fingerprint)?);
-        awaitable(py, async move { store.commit(&series, &delta).await }, |_, ()| Ok(()))
+        awaitable(py, async move { store.commit(&series, &delta).await }, |py, ()| Ok(py.None()))
     }
 
     /// As `commit`, blocking.
@@ -229,7 +229,7 @@ impl CheckpointStore {
     /// Forgets `series`; no error where it is absent.
     fn delete<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
         let store = Arc::clone(&self.store);
-        awaitable(py, async move { store.delete(&series).await }, |_, ()| Ok(()))
+        awaitable(py, async move { store.delete(&series).await }, |py, ()| Ok(py.None()))
     }
 
     /// As `delete`, blocking.

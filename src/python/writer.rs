@@ -68,7 +68,7 @@ impl BronzeWriter {
     /// Checks that the lake can be written; raises a one-line error where it cannot.
     fn prepare<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let writer = Arc::clone(&self.writer);
-        awaitable(py, async move { writer.prepare().await }, |_, ()| Ok(()))
+        awaitable(py, async move { writer.prepare().await }, |py, ()| Ok(py.None()))
     }
 
     /// Writes the rows of one chunk of `series` (its key); `{"uri", "rows", "bytes"}`. Twice is once.

@@ -1,6 +1,5 @@
 //! The main job: fetch what is missing of many series over a range, resumably.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::retry::RetryPolicy;
 use crate::series::{DataType, Series};
 use crate::time_range::{TimeRange, iso};
 use crate::timeframe::Timeframe;
+use crate::unique::unique;
 
 use super::claims::Claims;
 use super::pipeline::{self, Outcome};
@@ -60,8 +60,7 @@ pub struct BackfillSpec {
 
 /// For a run that nobody has named.
 fn nobody() -> String {
-    let random = RandomState::new().build_hasher().finish();
-    format!("process {} ({random:08x})", std::process::id())
+    format!("process {} ({:016x})", std::process::id(), unique())
 }
 
 impl BackfillSpec {

@@ -57,9 +57,10 @@ pub async fn repair(
             Ok(true) => report.repaired.push(key),
             Ok(false) => {}
             Err(error) if error.kind() == Kind::Data && spec.replace_damaged => {
-                store.set_aside(&key).await?;
-                store.repair(&key).await?;
-                report.set_aside.push(key);
+                match store.set_aside(&key).await.and(store.repair(&key).await) {
+                    Ok(_) => report.set_aside.push(key),
+                    Err(error) => report.damaged(&key, &error),
+                }
             }
             Err(error) => report.damaged(&key, &error),
         }

@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use self::multirange::Multirange;
-use super::naming::path_of;
+use super::naming::{check, path_of};
 use crate::clock::Clock;
 use crate::coverage::{Coverage, State};
 use crate::database::{Database, Statement};
@@ -89,8 +89,8 @@ impl PostgresCheckpointStore {
 
     /// All deltas in one statement; no series twice.
     async fn commit_rows(&self, deltas: &BTreeMap<&str, Checkpoint>) -> Result<()> {
-        for key in deltas.keys() {
-            path_of(key)?;
+        for (key, delta) in deltas {
+            check(key, delta)?;
         }
         let ranges = |state: State| -> Vec<Multirange> {
             deltas.values().map(|delta| Multirange(delta.coverage.ranges(state))).collect()
@@ -138,6 +138,9 @@ impl CheckpointStore for PostgresCheckpointStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        if prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
         let rows = self.query("list", Statement { text: LIST, arguments: &[(&prefix, Type::TEXT)] }).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
