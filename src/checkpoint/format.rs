@@ -2,7 +2,8 @@
 //! cannot be read is never overwritten.
 //!
 //! Format 2: `{"crc32":"<8 hex digits over all bytes that follow>",...}`. Ranges are lists of differences in
-//! milliseconds: start, length, gap, length, gap, length. Format 1 had pairs and no checksum.
+//! units (milliseconds, their greatest common divisor): start, length, gap, length, gap, length. Format 1 had pairs
+//! and no checksum.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ struct Stored {
     cursor: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
+    /// Milliseconds.
+    unit: Millis,
     data: Vec<Millis>,
     empty: Vec<Millis>,
 }
@@ -49,6 +52,10 @@ struct Header {
 
 /// `checkpoint` of `key` as bytes.
 pub(super) fn encode(key: &str, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
+    let (mut data, mut empty) =
+        (differences(&checkpoint.coverage, State::Data), differences(&checkpoint.coverage, State::Empty));
+    let unit = data.iter().chain(&empty).fold(0, |unit, number| divisor(unit, *number)).max(1);
+    data.iter_mut().chain(&mut empty).for_each(|number| *number /= unit);
     let stored = Stored {
         format: FORMAT,
         min_reader: 2,
@@ -56,8 +63,9 @@ pub(super) fn encode(key: &str, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         generation: checkpoint.generation,
         cursor: checkpoint.cursor.clone(),
         fingerprint: checkpoint.fingerprint.clone(),
-        data: differences(&checkpoint.coverage, State::Data),
-        empty: differences(&checkpoint.coverage, State::Empty),
+        unit,
+        data,
+        empty,
     };
     let text = serde_json::to_vec(&stored)
         .map_err(|error| Error::internal(format!("cannot encode the checkpoint of {key}: {error}")))?;
@@ -107,7 +115,7 @@ fn current(at: &str, text: &[u8]) -> Result<(String, Checkpoint)> {
     };
     refuse_newer(at, &Header { format: stored.format, min_reader: stored.min_reader })?;
     let ranges = |list: &[Millis], state| {
-        let ranges = ranges(list).ok_or_else(|| damaged(at, "its ranges are out of order"))?;
+        let ranges = ranges(list, stored.unit).ok_or_else(|| damaged(at, "its ranges are out of order"))?;
         Ok(ranges.into_iter().map(move |range| (range, state)))
     };
     let (data, empty) = (ranges(&stored.data, State::Data)?, ranges(&stored.empty, State::Empty)?);
@@ -150,14 +158,23 @@ fn differences(coverage: &Coverage, state: State) -> Vec<Millis> {
     list
 }
 
+/// The greatest common divisor.
+fn divisor(a: Millis, b: Millis) -> Millis {
+    let (mut a, mut b) = (a.unsigned_abs(), b.unsigned_abs());
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a as Millis
+}
+
 /// Reverses [`differences`]; `None` where ranges are empty, touch, overlap or overflow.
-fn ranges(list: &[Millis]) -> Option<Vec<TimeRange>> {
+fn ranges(list: &[Millis], unit: Millis) -> Option<Vec<TimeRange>> {
     let (pairs, rest) = list.as_chunks::<2>();
     let mut at: Millis = 0;
     let mut ranges = Vec::with_capacity(pairs.len());
     for (number, [gap, length]) in pairs.iter().enumerate() {
-        let start = at.checked_add(*gap).filter(|_| *gap > 0 || number == 0)?;
-        at = start.checked_add(*length)?;
+        let start = at.checked_add(gap.checked_mul(unit)?).filter(|_| *gap > 0 || number == 0)?;
+        at = start.checked_add(length.checked_mul(unit)?)?;
         ranges.push(TimeRange::non_empty(start, at)?);
     }
     rest.is_empty().then_some(ranges)
@@ -174,16 +191,16 @@ mod tests {
     fn example() -> Checkpoint {
         let range = |start, end| TimeRange::new(start, end).unwrap();
         let coverage =
-            [(range(-5, 10), State::Data), (range(10, 12), State::Empty), (range(20, 30), State::Data)];
+            [(range(-60, 120), State::Data), (range(120, 144), State::Empty), (range(240, 360), State::Data)];
         let (cursor, fingerprint) = (Some("c".to_owned()), Some("f".to_owned()));
         Checkpoint { generation: 3, coverage: coverage.into_iter().collect(), cursor, fingerprint }
     }
 
     #[test]
     fn both_formats_are_read_for_ever() {
-        let first = br#"{"format":1,"min_reader":1,"series":"test/ohlcv/BTC/1m","generation":3,"coverage":{"data":[[-5,10],[20,30]],"empty":[[10,12]]},"cursor":"c","fingerprint":"f"}"#;
+        let first = br#"{"format":1,"min_reader":1,"series":"test/ohlcv/BTC/1m","generation":3,"coverage":{"data":[[-60,120],[240,360]],"empty":[[120,144]]},"cursor":"c","fingerprint":"f"}"#;
         assert_eq!(decode_of(KEY, "x", first).unwrap(), example());
-        let second = br#"{"crc32":"69d5ee74","format":2,"min_reader":2,"series":"test/ohlcv/BTC/1m","generation":3,"cursor":"c","fingerprint":"f","data":[-5,15,10,10],"empty":[10,2]}"#;
+        let second = br#"{"crc32":"68e746e5","format":2,"min_reader":2,"series":"test/ohlcv/BTC/1m","generation":3,"cursor":"c","fingerprint":"f","unit":12,"data":[-5,15,10,10],"empty":[10,2]}"#;
         assert_eq!(String::from_utf8(encode(KEY, &example()).unwrap()).unwrap().as_bytes(), second);
         assert_eq!(decode_of(KEY, "x", second).unwrap(), example());
     }

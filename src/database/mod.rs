@@ -21,8 +21,8 @@ use crate::per_process::PerProcess;
 use crate::retry::{RetryPolicy, repeat};
 use crate::secret::Secret;
 
-/// Connections of one process.
-const CONNECTIONS: usize = 8;
+/// Connections of one process: a server has some hundred, and workers are many.
+const CONNECTIONS: usize = 4;
 /// A statement that takes longer is cancelled, unless told otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// No call is attempted again after so many time limits.

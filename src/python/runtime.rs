@@ -14,7 +14,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyCFunction;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{self, ContextExt, JoinError, Runtime};
-use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::error::Result;
 
@@ -148,15 +147,14 @@ pub(super) fn enter<T: Send + 'static>(
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
     let runtime = runtime()?;
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-    let task = runtime.spawn(async move {
-        let _ = sender.send(future.await).await;
-    });
+    let mut future = Box::pin(future);
     loop {
+        // On this thread: handing a short call over to another one and back costs more than many calls do.
         let waited = py.detach(|| {
             runtime.block_on(async {
                 tokio::select! {
-                    done = receiver.recv() => done,
+                    biased;
+                    done = &mut future => Some(done),
                     () = tick() => None,
                 }
             })
@@ -164,17 +162,7 @@ pub(super) fn enter<T: Send + 'static>(
         if let Some(result) = waited {
             return Ok(result?);
         }
-        if let Err(raised) = py.check_signals() {
-            task.abort();
-            return Err(raised);
-        }
-        match receiver.try_recv() {
-            Ok(result) => return Ok(result?),
-            Err(TryRecvError::Disconnected) => {
-                return Err(PyRuntimeError::new_err("a background task panicked"));
-            }
-            Err(TryRecvError::Empty) => {}
-        }
+        py.check_signals()?;
     }
 }
 

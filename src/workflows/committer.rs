@@ -11,8 +11,8 @@ use crate::coverage::Coverage;
 use crate::error::{Error, Result};
 use crate::ports::{Checkpoint, CheckpointStore, Clock};
 
-/// So many chunks do not wait for more.
-const MANY: usize = 128;
+/// So many chunks do not wait for more: a bound on memory, as time is the bound on what a kill costs.
+const MANY: usize = 1024;
 /// Chunks that are written and not yet committed; a kill costs at most these and those in flight.
 pub(super) const BACKLOG: usize = 2 * MANY;
 

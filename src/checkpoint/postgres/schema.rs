@@ -38,6 +38,29 @@ CREATE TABLE IF NOT EXISTS quant_framework.claims (
     lease_until timestamptz NOT NULL,  -- by this server's clock
     CONSTRAINT one_owner EXCLUDE USING gist (slot WITH &&, wanted WITH &&)
 );
+-- In order of series: two commits never wait for each other crosswise.
+CREATE OR REPLACE FUNCTION quant_framework.commit(
+    series text[], generations bigint[], data int8multirange[], empty int8multirange[], cursors text[], fingerprints text[]
+) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+INSERT INTO quant_framework.checkpoints AS held (series, generation, data, empty, cursor, fingerprint)
+SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS delta (series, generation, data, empty, cursor, fingerprint)
+ORDER BY delta.series
+ON CONFLICT (series) DO UPDATE SET
+    generation = excluded.generation,
+    data = CASE WHEN excluded.generation > held.generation THEN excluded.data
+                ELSE held.data + excluded.data END,
+    empty = CASE WHEN excluded.generation > held.generation THEN excluded.empty
+                 ELSE held.empty + excluded.empty - held.data - excluded.data END,
+    cursor = CASE WHEN excluded.generation > held.generation THEN excluded.cursor
+                  ELSE greatest(held.cursor, excluded.cursor) END,
+    fingerprint = CASE WHEN excluded.generation > held.generation THEN excluded.fingerprint
+                       ELSE greatest(held.fingerprint, excluded.fingerprint) END,
+    changed = clock_timestamp()
+WHERE excluded.generation >= held.generation;
+END
+$$;
 INSERT INTO quant_framework.format (format, min_reader) VALUES (1, 1) ON CONFLICT DO NOTHING;
 "#;
 
