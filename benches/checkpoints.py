@@ -15,11 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import asyncpg
 import boto3
+from botocore.config import Config
 
 from quant_framework.ingestion.backfill import MinIOCheckpointStore
 
@@ -48,7 +50,7 @@ def timed(work: Callable[[], None], count: int) -> tuple[float, float]:
 
 def s3_cases(s3: SeaweedS3) -> dict[str, Callable[[], None]]:
     keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key, "region_name": s3.region}
-    client = boto3.client("s3", endpoint_url=s3.endpoint, **keys)
+    client = boto3.client("s3", endpoint_url=s3.endpoint, config=Config(max_pool_connections=16), **keys)
     client.create_bucket(Bucket="bench")
     store = MinIOCheckpointStore("bench", "ck", s3.endpoint, s3.access_key, s3.secret_key, s3.region)
     body, minute = os.urandom(BODY), iter(range(10**9))
@@ -63,8 +65,23 @@ def s3_cases(s3: SeaweedS3) -> dict[str, Callable[[], None]]:
             at = START + number * MINUTE
             store.commit_sync(f"bench/ohlcv/S{number % 8}/1m", data=[(at, at + MINUTE)])
 
+    def put_in_threads() -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: client.put_object(Bucket="bench", Key=f"m/{n}", Body=body), range(COMMITS)))
+
+    async def commits() -> None:
+        for _ in range(COMMITS // 8):
+            numbers = [next(minute) for _ in range(8)]
+            spans = [(number % 8, START + number * MINUTE) for number in numbers]
+            await asyncio.gather(*(store.commit(f"bench/ohlcv/A{n}/1m", data=[(at, at + MINUTE)]) for n, at in spans))
+
     commit()
-    return {"boto3, put_object alone": put, "quant_framework, commit": commit}
+    return {
+        "boto3, put_object alone": put,
+        "quant_framework, commit": commit,
+        "boto3, put_object alone, 8 threads": put_in_threads,
+        "quant_framework, commit, 8 series at once": lambda: asyncio.run(commits()),
+    }
 
 
 def asyncpg_cases(dsn: str) -> dict[str, Callable[[], None]]:
@@ -134,7 +151,7 @@ def main() -> None:
                 facts.setdefault(name, []).append(timed(work, FACTS)[0])
             for name, rate in rust("pg", postgres.dsn):
                 facts.setdefault(name, []).append(float(rate))
-        show("S3, one at a time: commits per second", rates)
+        show("S3: commits per second", rates)
         show("S3: microseconds of client CPU per commit", costs)
         show("PostgreSQL, every commit synced: facts per second", facts)
         keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
