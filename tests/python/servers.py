@@ -21,6 +21,8 @@ from pathlib import Path
 
 from certificates import Authority
 
+DOMAIN = "s3.test"
+"""A bucket is served as a host below it too."""
 ACCESS, SECRET, REGION = "test-access-key", "test-secret-key", "us-east-1"
 # Below the kernel's own range: no outgoing connection takes the port of a server that is about to start again.
 LOWEST, HIGHEST = 12_000, 22_000
@@ -152,6 +154,7 @@ class SeaweedS3(Server):
             "filer.localSocket": self.folder / "f.sock",
             "s3.localSocket": self.folder / "s.sock",
             "s3.config": self.folder / "s3.json",
+            "s3.domainName": DOMAIN,
         }
 
     def command(self) -> list[object]:
