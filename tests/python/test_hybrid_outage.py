@@ -20,7 +20,7 @@ CHUNKS = 56
 
 def test_a_run_that_loses_postgresql_is_resumed_from_what_is_in_s3(exchange, make, context, s3, tmp_path):
     minio = MinIOCheckpointStore(make_bucket(s3), "ck", s3.endpoint, s3.access_key, s3.secret_key, s3.region)
-    exchange.inject(Fault("latency", times=None, value=0.1))
+    exchange.inject(Fault("latency", times=None, value=0.4))
     with Postgres() as postgres:
 
         def run() -> object:

@@ -319,6 +319,6 @@ def test_a_command_with_servers():
 
 
 def test_a_command_with_servers_that_are_there():
-    code = "import os; print(os.environ['QF_TEST_S3'], os.environ['QF_TEST_POSTGRES']); os.kill(os.getpid(), 9)"
+    code = "import os; print(os.environ['QF_TEST_S3'], os.environ['QF_TEST_POSTGRES'], flush=True); os.kill(os.getpid(), 9)"
     done = wrapped(code, QF_TEST_S3="one", QF_TEST_POSTGRES="two")
     assert (done.stdout, done.returncode) == ("one two\n", 137)
