@@ -32,6 +32,7 @@ from postgres_server import Postgres  # noqa: E402
 from servers import SeaweedS3  # noqa: E402
 
 COMMITS, FACTS, GROUP, BODY = 500, 6400, 64, 1500
+RUN = "quant_framework, commits of a run, 8 series at once"
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
 
@@ -127,6 +128,11 @@ def rust(*arguments: str, **variables: str) -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
+def s3_variables(s3: SeaweedS3) -> dict[str, str]:
+    keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+    return {"AWS_ENDPOINT_URL": s3.endpoint, **keys}
+
+
 def show(head: str, rows: dict[str, list[float]], shape: str = "{:,.0f}") -> None:
     print(f"\n| {head} | median | least | most |\n|---|---|---|---|")
     for name, values in rows.items():
@@ -147,6 +153,9 @@ def main() -> None:
                 rate, cost = timed(work, COMMITS)
                 rates.setdefault(name, []).append(rate)
                 costs.setdefault(name, []).append(cost)
+            ((rate, cost),) = rust("s3", **s3_variables(s3))
+            rates.setdefault(RUN, []).append(float(rate))
+            costs.setdefault(RUN, []).append(float(cost))
             for name, work in peers.items():
                 facts.setdefault(name, []).append(timed(work, FACTS)[0])
             for name, rate in rust("pg", postgres.dsn):
@@ -154,9 +163,8 @@ def main() -> None:
         show("S3: commits per second", rates)
         show("S3: microseconds of client CPU per commit", costs)
         show("PostgreSQL, every commit synced: facts per second", facts)
-        keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
         print("\n| coverage of 100,000 ranges | load, ms | merge with another, ms |\n|---|---|---|")
-        for name, load, merge in rust("huge", postgres.dsn, AWS_ENDPOINT_URL=s3.endpoint, **keys):
+        for name, load, merge in rust("huge", postgres.dsn, **s3_variables(s3)):
             print(f"| {name} | {load} | {merge} |")
 
 

@@ -1,4 +1,5 @@
-//! What checkpoints cost against real servers: `stores pg DSN` and `stores huge DSN` (S3 from the environment).
+//! What checkpoints cost against real servers: `stores pg DSN`, `stores s3` and `stores huge DSN` (S3 from
+//! the environment).
 //! Run by `benches/checkpoints.py`, which starts the servers and has the peers.
 #![allow(
     missing_docs,
@@ -88,6 +89,28 @@ async fn postgres(dsn: &str) {
     println!("one commit at a time\t{:.0}", one_at_a_time(&*store).await);
 }
 
+/// Microseconds that this process has used so far.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // User and system time, in hundredths of a second.
+    fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() * 1e4
+}
+
+/// What a run does: eight series at once, again and again.
+async fn s3() {
+    const ROUNDS: usize = 200;
+    let store = store("s3://bench/run");
+    grouped(&*store, 8).await;
+    let (used, began) = (cpu(), Instant::now());
+    for round in 0..ROUNDS {
+        let facts: Vec<_> = (0..8).map(|number| fact(round * 8 + number, 8)).collect();
+        assert!(store.commit_all(&facts).await.iter().all(Result::is_ok));
+    }
+    let commits = (8 * ROUNDS) as f64;
+    println!("{:.0}\t{:.0}", commits / began.elapsed().as_secs_f64(), (cpu() - used) / commits);
+}
+
 async fn huge(dsn: &str) {
     let every = |offset: i64| -> Coverage {
         let range = |n: i64| TimeRange::new(n * 180_000 + offset, n * 180_000 + offset + 60_000).unwrap();
@@ -122,8 +145,9 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("pg") => postgres(&arguments[2]).await,
+        Some("s3") => s3().await,
         Some("huge") => huge(&arguments[2]).await,
         // `cargo bench` without arguments builds and passes by.
-        _ => println!("stores pg|huge DSN; see benches/checkpoints.py"),
+        _ => println!("stores s3|pg|huge [DSN]; see benches/checkpoints.py"),
     }
 }
