@@ -1,5 +1,8 @@
 //! What a failed database call means.
 
+use std::error::Error as _;
+use std::io;
+
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
@@ -15,6 +18,8 @@ pub(super) fn of(doing: &str, place: &str, error: &tokio_postgres::Error) -> Err
             Error::invalid(message(&why))
                 .with_hint("name the server's certificate authority by sslrootcert")
                 .fatal()
+        } else if is_about_the_call(error) {
+            Error::invalid(message(&why)).with_hint("check the DSN: user, password, sslmode").fatal()
         } else {
             Error::unavailable(message(&why))
         };
@@ -48,4 +53,18 @@ pub(super) fn of_pool(doing: &str, place: &str, error: PoolError) -> Error {
         PoolError::Backend(error) => of(doing, place, &error),
         other => Error::unavailable(format!("cannot {doing} {place}: {other}")),
     }
+}
+
+/// Whether the client itself objects (no password, a server without TLS): there is a cause, and no input or output
+/// failed.
+fn is_about_the_call(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    let has_cause = cause.is_some();
+    while let Some(inner) = cause {
+        if inner.is::<io::Error>() {
+            return false;
+        }
+        cause = inner.source();
+    }
+    has_cause
 }

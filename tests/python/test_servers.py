@@ -319,6 +319,7 @@ def test_a_command_with_servers():
 
 
 def test_a_command_with_servers_that_are_there():
-    code = "import os; print(os.environ['QF_TEST_S3'], os.environ['QF_TEST_POSTGRES'], flush=True); os.kill(os.getpid(), 9)"
+    show = "import os; print(os.environ['QF_TEST_S3'], os.environ['QF_TEST_POSTGRES'], flush=True)"
+    code = f"{show}; os.kill(os.getpid(), 9)"
     done = wrapped(code, QF_TEST_S3="one", QF_TEST_POSTGRES="two")
     assert (done.stdout, done.returncode) == ("one two\n", 137)

@@ -66,6 +66,20 @@ async fn tables_that_are_gone_and_tables_that_are_newer_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_itself_objects_to_is_not_tried_again() {
+    let dsn = database("objections").await;
+    let (scheme, rest) = dsn.split_once("://").unwrap();
+    let (user, place) = rest.split_once('@').unwrap();
+    let without_password = format!("{scheme}://{}@{place}", user.split_once(':').unwrap().0);
+    let without_tls = format!("{dsn}?sslmode=require");
+    for (dsn, says) in [(without_password, "password missing"), (without_tls, "does not support TLS")] {
+        let error = postgres(&dsn, moved_clock(0)).load(KEY).await.unwrap_err();
+        assert!(error.kind() == Kind::Invalid && error.is_fatal(), "{error}");
+        assert!(error.message().contains(says) && error.hint().is_some(), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_make_the_tables_at_once() {
     let dsn = database("at_once").await;
     let commits = (0..16).map(|number| {
