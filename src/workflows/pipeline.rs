@@ -277,6 +277,11 @@ impl Pipeline {
             }
             kind => {
                 self.tally.chunk_failed();
+                let same = |(at, held): &(usize, Error)| *at == chunk.task && held.is_fatal();
+                if error.is_fatal() && outcome.failures.iter().any(same) {
+                    // What it is about, a full disk or a database that is away, has been said.
+                    return;
+                }
                 tracing::warn!("{} {}: given up: {error}", task.key, chunk.range);
                 let event = Event::ChunkFailed { series: &task.series, range: chunk.range, error: &error };
                 self.parts.reporter.report(&event);
