@@ -1,5 +1,6 @@
 //! Times and plain values across the border: aware `datetime` outside, milliseconds UTC inside.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,8 @@ use pyo3::types::{PyDateTime, PyList, PyTzInfo};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::objects::S3Settings;
+use crate::secret::Secret;
 use crate::time_range::{Millis, TimeRange};
 
 /// Milliseconds of an aware `datetime`; a naive one is `Invalid`.
@@ -39,6 +42,21 @@ pub(super) fn range(value: &Bound<'_, PyAny>) -> PyResult<TimeRange> {
 /// Pairs of aware datetimes.
 pub(super) fn ranges(value: Option<&Bound<'_, PyList>>) -> PyResult<Vec<TimeRange>> {
     value.map_or(Ok(Vec::new()), |list| list.iter().map(|pair| range(&pair)).collect())
+}
+
+/// The keyword arguments that say where an S3 server is and who asks.
+pub(super) fn s3_settings(
+    endpoint: Option<String>,
+    access_key: Option<String>,
+    secret_key: Option<String>,
+    session_token: Option<String>,
+    region: Option<String>,
+    path_style: Option<bool>,
+    ca_file: Option<PathBuf>,
+) -> S3Settings {
+    let [access_key, secret_key, session_token] =
+        [access_key, secret_key, session_token].map(|text| text.map(Secret::new));
+    S3Settings { endpoint, region, access_key, secret_key, session_token, path_style, ca_file }
 }
 
 /// A duration in seconds; `Invalid` where it is negative or no number.

@@ -7,14 +7,13 @@ use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{datetime, millis, pairs, ranges, seconds};
+use super::convert::{datetime, millis, pairs, ranges, s3_settings, seconds};
 use super::foreign::{EventLoop, Foreign, ForeignStore};
 use super::policy::overrides;
 use super::runtime::{awaitable, enter};
 use crate::checkpoint::{self, Access, HybridCheckpointStore};
 use crate::clock::{Clock, SystemClock};
 use crate::coverage::{Coverage, State};
-use crate::objects::S3Settings;
 use crate::ports;
 use crate::secret::Secret;
 use crate::time_range::TimeRange;
@@ -142,15 +141,8 @@ impl CheckpointStore {
             let hybrid = HybridCheckpointStore::new(Arc::clone(&minio.store), Arc::clone(&database.store));
             return Ok(Self { store: Arc::new(hybrid), place });
         }
-        let s3 = S3Settings {
-            endpoint: endpoint_url,
-            region,
-            access_key: access_key.map(Secret::new),
-            secret_key: secret_key.map(Secret::new),
-            session_token: session_token.map(Secret::new),
-            path_style,
-            ca_file,
-        };
+        let s3 =
+            s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file);
         let time_limit = timeout.map(|value| seconds("timeout", value)).transpose()?;
         let access = Access {
             s3,

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::batch::from_python;
-use super::convert::{plain, range};
+use super::convert::{plain, range, s3_settings};
 use super::foreign::{EventLoop, Foreign, ForeignWriter};
 use super::policy::overrides;
 use super::runtime::awaitable;
 use crate::clock::SystemClock;
 use crate::lake::{self, Encoding};
-use crate::objects::S3Settings;
 use crate::ports::{DataWriter, Fetched};
-use crate::secret::Secret;
 use crate::series::Series;
 
 /// Writes one typed, compressed Parquet object per chunk under `url` (`file:///lake/bronze`, `s3://bucket/prefix`).
@@ -40,15 +38,8 @@ impl BronzeWriter {
         compression: Option<&str>,
         write_only: bool,
     ) -> PyResult<Self> {
-        let settings = S3Settings {
-            endpoint: endpoint_url,
-            region,
-            access_key: access_key.map(Secret::new),
-            secret_key: secret_key.map(Secret::new),
-            session_token: session_token.map(Secret::new),
-            path_style,
-            ca_file,
-        };
+        let settings =
+            s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file);
         let encoding = compression.map(str::parse::<Encoding>).transpose()?.unwrap_or_default();
         let writer = lake::BronzeWriter::open(url, settings, encoding, Arc::new(SystemClock::default()))?;
         let writer = if write_only { writer.write_only() } else { writer };
