@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use url::Url;
+
 use crate::error::{Error, Result};
 
 /// Files of this ending are unfinished and belong to nobody after a crash.
@@ -82,6 +84,33 @@ fn swap(temp: &Path, path: &Path) -> io::Result<()> {
     }
     // Nothing at `path` yet, or a file system that cannot.
     fs::rename(temp, path)
+}
+
+/// The bytes of a file; `None` where there is none.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failure("read", path, &error)),
+    }
+}
+
+/// Removes a file, not yet durably; whether there was one.
+pub fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failure("delete", path, &error)),
+    }
+}
+
+/// The path that an absolute path or a `file:///` URL means; `None` where `url` is neither.
+pub fn path_of(url: &str) -> Option<PathBuf> {
+    if url.starts_with('/') {
+        return Some(PathBuf::from(url));
+    }
+    let parsed = Some(url).filter(|url| url.starts_with("file:///")).and_then(|url| Url::parse(url).ok());
+    parsed.and_then(|url| url.to_file_path().ok())
 }
 
 /// Makes a rename or a removal in `path`'s folder durable.

@@ -139,6 +139,15 @@ impl Checkpoint {
     }
 }
 
+impl Checkpoint {
+    /// Starts an empty new generation and answers its number.
+    pub fn forget(&mut self) -> u64 {
+        let generation = self.generation + 1;
+        *self = Self { generation, ..Self::default() };
+        generation
+    }
+}
+
 /// The right to fetch some ranges of one series, until its lease ends by the store's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);

@@ -92,9 +92,7 @@ def repair(arguments: argparse.Namespace) -> bool:
         for name in CHANGES:
             for key in report[name]:
                 print(f"{name.replace('_', ' ')}: {key}")
-        counts = ", ".join(
-            f"{len(report[name])} {name.replace('_', ' ')}" for name in ("repaired", "set_aside", "rebuilt")
-        )
+        counts = ", ".join(f"{len(report[name])} {name.replace('_', ' ')}" for name in CHANGES)
         print(f"{report['series']} checkpoints, {counts}, {len(report['errors'])} still wrong")
         for error in report["errors"]:
             print(f"error: {error['series']}: {error['message']}", file=sys.stderr)

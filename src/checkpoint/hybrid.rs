@@ -43,31 +43,43 @@ impl HybridCheckpointStore {
         error
     }
 
-    /// Makes the copies of `key` equal before it is first read: a run that was killed between the two writes, or
-    /// that lost PostgreSQL, left its last facts in S3 alone.
-    async fn repair_once(&self, key: &str) -> Result<()> {
-        if self.repaired().contains(key) {
-            return Ok(());
+    /// Makes the copies of `key` equal; what they hold then, and whether one was behind.
+    async fn reconcile(&self, key: &str) -> Result<(Option<Checkpoint>, bool)> {
+        let (minio, database) = (self.minio.load(key).await?, self.database.load(key).await?);
+        if minio == database {
+            return Ok((database, false));
         }
-        match self.repair(key).await {
-            Ok(_) => {
-                self.repaired().insert(key.to_owned());
-                Ok(())
+        let mut merged = minio.clone().unwrap_or_default();
+        merged.merge(&database.clone().unwrap_or_default());
+        let merged = Some(merged);
+        for (copy, store) in [(minio, &self.minio), (database, &self.database)] {
+            if let Some(merged) = merged.as_ref().filter(|_| copy != merged) {
+                store.commit(key, merged).await?;
             }
-            Err(error) if error.kind() == Kind::Unavailable => {
-                tracing::warn!("{key}: the copies in S3 and PostgreSQL were not compared: {error}");
-                Ok(())
-            }
-            Err(error) => Err(error),
         }
+        Ok((merged, true))
     }
 }
 
 #[async_trait]
 impl CheckpointStore for HybridCheckpointStore {
+    /// Makes the copies equal before `key` is first read: a run that was killed between the two writes, or that lost
+    /// PostgreSQL, left its last facts in S3 alone.
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
-        self.repair_once(key).await?;
-        self.database.load(key).await
+        if self.repaired().contains(key) {
+            return self.database.load(key).await;
+        }
+        match self.reconcile(key).await {
+            Ok((held, _)) => {
+                self.repaired().insert(key.to_owned());
+                Ok(held)
+            }
+            Err(error) if error.kind() == Kind::Unavailable => {
+                tracing::warn!("{key}: the copies in S3 and PostgreSQL were not compared: {error}");
+                self.database.load(key).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
@@ -127,22 +139,7 @@ impl CheckpointStore for HybridCheckpointStore {
     }
 
     async fn repair(&self, key: &str) -> Result<bool> {
-        let (minio, database) = (self.minio.load(key).await?, self.database.load(key).await?);
-        let mut merged = minio.clone().unwrap_or_default();
-        merged.merge(&database.clone().unwrap_or_default());
-        let is_behind = |copy: &Option<Checkpoint>| copy.as_ref() != Some(&merged);
-        let nowhere = minio.is_none() && database.is_none();
-        let (minio_behind, database_behind) = (is_behind(&minio), is_behind(&database));
-        if nowhere || !(minio_behind || database_behind) {
-            return Ok(false);
-        }
-        if minio_behind {
-            self.minio.commit(key, &merged).await?;
-        }
-        if database_behind {
-            self.database.commit(key, &merged).await?;
-        }
-        Ok(true)
+        Ok(self.reconcile(key).await?.1)
     }
 
     /// Only S3 holds bytes that can be damaged one by one; what PostgreSQL has is brought over by the next repair.

@@ -2,7 +2,6 @@
 //! is load, merge, replace under a lock file, and durable when it returns.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use async_trait::async_trait;
 
 use super::format::{decode_of, encode};
 use super::naming::{check, key_of, path_of, set_aside};
-use crate::disk::{TEMP, blocking, failure, files_below, make_folder, replace_through, sync_folder};
+use crate::disk::{self, TEMP, blocking, failure, files_below, make_folder, replace_through, sync_folder};
 use crate::error::Result;
 use crate::ports::{Checkpoint, CheckpointStore};
 
@@ -39,7 +38,7 @@ impl LocalCheckpointStore {
         let (path, key) = (self.path(key)?, key.to_owned());
         blocking(move || {
             let _held = lock(&path)?;
-            let old = read(&path, &key)?;
+            let old = held(&path, &key)?;
             let mut checkpoint = old.clone().unwrap_or_default();
             let answer = change(&mut checkpoint);
             if old.as_ref() == Some(&checkpoint) {
@@ -67,16 +66,8 @@ fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn read(path: &Path, key: &str) -> Result<Option<Checkpoint>> {
-    bytes_of(path)?.map(|bytes| decode_of(key, &path.display().to_string(), &bytes)).transpose()
-}
-
-fn bytes_of(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failure("read", path, &error)),
-    }
+fn held(path: &Path, key: &str) -> Result<Option<Checkpoint>> {
+    disk::read(path)?.map(|bytes| decode_of(key, &path.display().to_string(), &bytes)).transpose()
 }
 
 /// Removes the file under its lock: a commit that runs meanwhile would bring it back.
@@ -86,12 +77,7 @@ fn remove(path: &Path) -> Result<()> {
     }
     let _held = lock(path)?;
     for unwanted in [path, &path.with_extension(TEMP)] {
-        match fs::remove_file(unwanted) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(failure("delete", unwanted, &error));
-            }
-            _ => {}
-        }
+        disk::remove(unwanted)?;
     }
     sync_folder(path)
 }
@@ -101,7 +87,7 @@ impl CheckpointStore for LocalCheckpointStore {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>> {
         let path = self.path(key)?;
         let key = key.to_owned();
-        blocking(move || read(&path, &key)).await
+        blocking(move || held(&path, &key)).await
     }
 
     async fn commit(&self, key: &str, delta: &Checkpoint) -> Result<()> {
@@ -129,7 +115,7 @@ impl CheckpointStore for LocalCheckpointStore {
         let path = self.path(key)?;
         blocking(move || {
             let _held = lock(&path)?;
-            let bytes = bytes_of(&path)?.unwrap_or_default();
+            let bytes = disk::read(&path)?.unwrap_or_default();
             let aside = set_aside(&path.to_string_lossy(), &bytes);
             fs::rename(&path, &aside).map_err(|error| failure("rename", &path, &error))?;
             sync_folder(&path)
@@ -143,11 +129,6 @@ impl CheckpointStore for LocalCheckpointStore {
     }
 
     async fn reset(&self, key: &str) -> Result<u64> {
-        self.update(key, |checkpoint| {
-            let generation = checkpoint.generation + 1;
-            *checkpoint = Checkpoint { generation, ..Checkpoint::default() };
-            generation
-        })
-        .await
+        self.update(key, Checkpoint::forget).await
     }
 }

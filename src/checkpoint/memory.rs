@@ -46,9 +46,6 @@ impl CheckpointStore for MemoryCheckpointStore {
 
     async fn reset(&self, key: &str) -> Result<u64> {
         path_of(key)?;
-        let mut held = self.held();
-        let generation = held.get(key).map_or(0, |old| old.generation) + 1;
-        held.insert(key.to_owned(), Checkpoint { generation, ..Checkpoint::default() });
-        Ok(generation)
+        Ok(self.held().entry(key.to_owned()).or_default().forget())
     }
 }

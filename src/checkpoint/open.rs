@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
 use super::{
     HybridCheckpointStore, LocalCheckpointStore, MemoryCheckpointStore, PostgresCheckpointStore,
     S3CheckpointStore,
 };
 use crate::clock::Clock;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::objects::S3Settings;
 use crate::ports::CheckpointStore;
@@ -86,11 +85,7 @@ pub fn shown(url: &str) -> String {
 }
 
 fn local_path(url: &str) -> Result<PathBuf> {
-    if url.starts_with('/') {
-        return Ok(PathBuf::from(url));
-    }
-    let parsed = Some(url).filter(|url| url.starts_with("file:///")).and_then(|url| Url::parse(url).ok());
-    parsed.and_then(|url| url.to_file_path().ok()).ok_or_else(|| {
+    disk::path_of(url).ok_or_else(|| {
         // It may hold a password.
         let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
         Error::invalid(format!(

@@ -187,12 +187,7 @@ impl CheckpointStore for S3CheckpointStore {
     }
 
     async fn reset(&self, key: &str) -> Result<u64> {
-        let anew = |checkpoint: &mut Checkpoint| {
-            let generation = checkpoint.generation + 1;
-            *checkpoint = Checkpoint { generation, ..Checkpoint::default() };
-            generation
-        };
-        self.update(key, anew).await
+        self.update(key, Checkpoint::forget).await
     }
 
     fn linger(&self) -> Duration {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use url::Url;
 
 use super::encoding::{Encoding, decode, encode};
 use super::naming::{self, folder, key, range};
 use crate::clock::Clock;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Folder, Objects, S3Settings};
 use crate::ports::{DataWriter, Fetched, Receipt};
@@ -68,11 +68,7 @@ fn local_path(url: &str) -> Result<PathBuf> {
     let wrong = || {
         Error::invalid(format!("lake URL {url:?} is neither file:///absolute/path nor s3://bucket/prefix"))
     };
-    if url.starts_with('/') {
-        return Ok(PathBuf::from(url));
-    }
-    let parsed = Some(url).filter(|url| url.starts_with("file:///")).and_then(|url| Url::parse(url).ok());
-    parsed.and_then(|url| url.to_file_path().ok()).ok_or_else(wrong)
+    disk::path_of(url).ok_or_else(wrong)
 }
 
 fn lineage(series: &Series, range: TimeRange, fetched: &Fetched) -> Vec<(String, String)> {

@@ -1,14 +1,13 @@
 //! Objects as files under a folder.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Objects;
-use crate::disk::{blocking, failure, files_below, make_folder, replace, sync_folder};
+use crate::disk::{blocking, failure, files_below, make_folder, read, remove, replace, sync_folder};
 use crate::error::Result;
 
 /// A local folder.
@@ -48,12 +47,7 @@ impl Objects for Folder {
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let path = self.root.join(key);
-        blocking(move || match fs::read(&path) {
-            Ok(body) => Ok(Some(body.into())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failure("read", &path, &error)),
-        })
-        .await
+        blocking(move || Ok(read(&path)?.map(Bytes::from))).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
@@ -69,12 +63,7 @@ impl Objects for Folder {
 
     async fn delete(&self, key: &str) -> Result<()> {
         let path = self.root.join(key);
-        blocking(move || match fs::remove_file(&path) {
-            Ok(()) => sync_folder(&path),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failure("delete", &path, &error)),
-        })
-        .await
+        blocking(move || if remove(&path)? { sync_folder(&path) } else { Ok(()) }).await
     }
 
     fn uri(&self, key: &str) -> String {

@@ -57,7 +57,11 @@ pub async fn repair(
             Ok(true) => report.repaired.push(key),
             Ok(false) => {}
             Err(error) if error.kind() == Kind::Data && spec.replace_damaged => {
-                match store.set_aside(&key).await.and(store.repair(&key).await) {
+                let replaced = async {
+                    store.set_aside(&key).await?;
+                    store.repair(&key).await
+                };
+                match replaced.await {
                     Ok(_) => report.set_aside.push(key),
                     Err(error) => report.damaged(&key, &error),
                 }

@@ -71,9 +71,14 @@ impl PostgresCheckpointStore {
         self.database.place()
     }
 
-    async fn query(&self, doing: &str, statement: Statement<'_>) -> Result<Vec<Row>> {
+    /// The database, with its tables made.
+    async fn prepared(&self) -> Result<&Database> {
         self.ready.get_or_try_init(|| schema::prepare(&self.database)).await?;
-        self.database.query(doing, statement).await
+        Ok(&self.database)
+    }
+
+    async fn query(&self, doing: &str, statement: Statement<'_>) -> Result<Vec<Row>> {
+        self.prepared().await?.query(doing, statement).await
     }
 
     /// All deltas in one statement; no series twice.
@@ -172,8 +177,7 @@ impl CheckpointStore for PostgresCheckpointStore {
         owner: &str,
         lease: Duration,
     ) -> Result<Option<Epoch>> {
-        self.ready.get_or_try_init(|| schema::prepare(&self.database)).await?;
-        claims::claim(&self.database, key, wanted, owner, lease).await.map(Some)
+        claims::claim(self.prepared().await?, key, wanted, owner, lease).await.map(Some)
     }
 
     async fn renew(&self, held: &[Epoch], lease: Duration) -> Result<Vec<Epoch>> {
