@@ -17,6 +17,7 @@ use quant_framework::adapters::{Field, Number, scan_history};
 use quant_framework::chunking::{AdaptiveChunkStrategy, chunks};
 use quant_framework::coverage::{Coverage, State};
 use quant_framework::lake::{Encoding, encode};
+use quant_framework::ports::Page;
 use quant_framework::records::Batch;
 use quant_framework::series::DataType;
 use quant_framework::time_range::TimeRange;
@@ -27,7 +28,9 @@ const DAY: i64 = 86_400_000;
 fn planning(criterion: &mut Criterion) {
     let (strategy, decade) = (AdaptiveChunkStrategy::default(), TimeRange::new(0, 3652 * DAY).unwrap());
     criterion.bench_function("plan ten years of minutes", |bench| {
-        bench.iter(|| chunks(vec![decade], Timeframe::Minutes(1), 2000, &strategy).map(black_box).count());
+        bench.iter(|| {
+            chunks(vec![decade], Timeframe::Minutes(1), Page::up_to(2000), &strategy).map(black_box).count()
+        });
     });
 }
 

@@ -10,13 +10,13 @@
 //! # async fn backfill() -> quant_framework::error::Result<()> {
 //! let clock: Arc<dyn quant_framework::ports::Clock> = Arc::new(SystemClock::default());
 //! let key = CoinalyzeSettings { api_key: Some(Secret::new("...")), ..CoinalyzeSettings::default() };
-//! let minute = Window { weight: 40, period: std::time::Duration::from_secs(60) };
+//! let minute = Window::rolling(40, std::time::Duration::from_secs(60));
 //! let parts = Parts {
 //!     adapter: Arc::new(CoinalyzeAdapter::new(key, Arc::clone(&clock))?),
 //!     writer: Arc::new(BronzeWriter::open("file:///lake", S3Settings::default(), Encoding::default(), Arc::clone(&clock))?),
 //!     store: Arc::new(LocalCheckpointStore::new("/checkpoints")),
 //!     strategy: Arc::new(AdaptiveChunkStrategy::default()),
-//!     limiter: Arc::new(WindowLimiter::new(vec![minute], None, Arc::clone(&clock))),
+//!     limiter: Arc::new(WindowLimiter::new(Limits::new(vec![minute], None), Arc::clone(&clock))),
 //!     reporter: Arc::new(()),
 //!     clock,
 //! };

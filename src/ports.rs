@@ -19,12 +19,76 @@ use crate::timeframe::Timeframe;
 /// What a source can do for one data type and timeframe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capability {
-    /// The most rows one request answers.
-    pub rows_per_request: u32,
     /// What one request costs of the source's quota.
-    pub weight: u32,
+    pub prices: Prices,
     /// Rows older than this many bars are gone at the source; `None`: kept for ever.
     pub retention_bars: Option<u32>,
+}
+
+/// What a request costs by the rows it asks for, as on Binance USD-M: up to 99 rows 1, up to 499 rows 2, ...
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prices {
+    /// (rows up to, weight), both rising; the rest is (0, 0).
+    steps: [(u32, u32); Self::MOST],
+}
+
+impl Prices {
+    const MOST: usize = 6;
+
+    /// `weight` for any request of up to `rows`.
+    pub const fn flat(rows: u32, weight: u32) -> Self {
+        let mut steps = [(0, 0); Self::MOST];
+        steps[0] = (rows, weight);
+        Self { steps }
+    }
+
+    /// `Invalid` unless `steps` (rows up to, weight) rise, none is 0 and there are 1 to 6 of them.
+    pub fn new(steps: &[(u32, u32)]) -> Result<Self> {
+        let rising = steps.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1);
+        let first = steps.first().is_some_and(|(rows, weight)| *rows > 0 && *weight > 0);
+        if !rising || !first || steps.len() > Self::MOST {
+            return Err(Error::invalid(format!(
+                "prices must be 1 to 6 rising (rows, weight) pairs, not {steps:?}"
+            )));
+        }
+        let mut prices = Self { steps: [(0, 0); Self::MOST] };
+        prices.steps[..steps.len()].copy_from_slice(steps);
+        Ok(prices)
+    }
+
+    fn steps(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.steps.iter().copied().take_while(|(rows, _)| *rows > 0)
+    }
+
+    /// What a request of `rows` costs.
+    pub fn weight(&self, rows: u64) -> u32 {
+        let fitting = self.steps().find(|(most, _)| rows <= u64::from(*most));
+        fitting.or(self.steps().last()).map_or(1, |(_, weight)| weight)
+    }
+
+    /// The sizes that matter to a strategy.
+    pub fn page(&self) -> Page {
+        let most = self.steps().last().map_or(1, |(rows, _)| rows);
+        let worth = |step: &(u32, u32)| f64::from(step.0) / f64::from(step.1);
+        let best = self.steps().max_by(|a, b| worth(a).total_cmp(&worth(b))).map_or(most, |(rows, _)| rows);
+        Page { most, best }
+    }
+}
+
+/// Rows that one request may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Never more.
+    pub most: u32,
+    /// Most rows for the quota they cost.
+    pub best: u32,
+}
+
+impl Page {
+    /// Every row costs the less the more there are.
+    pub const fn up_to(most: u32) -> Self {
+        Self { most, best: most }
+    }
 }
 
 /// One request to a source: the bars of one series that open in `range`.
@@ -45,6 +109,8 @@ pub struct Fetched {
     pub bytes: u64,
     /// The source cut the answer short: rows after the last one may exist.
     pub truncated: bool,
+    /// What the source said of its limits beside it.
+    pub quotas: Vec<Quota>,
     /// Where it came from, without secrets; ends up in the object's lineage.
     pub lineage: Vec<(String, String)>,
 }
@@ -215,6 +281,9 @@ pub trait CheckpointStore: Send + Sync {
     }
 }
 
+/// An answer that takes longer is slow: ask for less, and not more often.
+pub const SLOW: Duration = Duration::from_secs(5);
+
 /// What a strategy learns from one answered request.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation {
@@ -232,38 +301,106 @@ pub struct Observation {
 
 /// How a range is cut. Boundaries lie on a fixed grid, so that runs with other ends cut alike.
 pub trait ChunkStrategy: Send + Sync {
-    /// The first chunk of `range` (aligned to the timeframe): a prefix of it, at most `max_bars` long.
-    fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, max_bars: u32) -> TimeRange;
+    /// The first chunk of `range` (aligned to the timeframe): a prefix of it, at most `page.most` bars long.
+    fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, page: Page) -> TimeRange;
 
     /// Learns from an answer.
     fn observe(&self, _observation: &Observation) {}
 }
 
-/// What a limiter learns from an answer.
+/// Who goes first where several wait. Within a class: who came first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// What must be up to date: counts as if it had come a minute earlier, so that a backfill is late, never starved.
+    Live,
+    /// What may take its time.
+    #[default]
+    Backfill,
+}
+
+/// A wish to send one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    /// What it costs.
+    pub weight: u32,
+    /// Who goes first.
+    pub priority: Priority,
+    /// Longer than this the caller does not wait; `None`: as long as it takes.
+    pub max_wait: Option<Duration>,
+}
+
+/// The right to send one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// How long it took.
+    pub waited: Duration,
+    /// What the limiter knew of refusals then; goes back to it with [`Feedback`].
+    pub epoch: u64,
+}
+
+/// What a source says of one of its limits beside an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Length of the window; `None`: not said.
+    pub period: Option<Duration>,
+    /// What may be spent in it.
+    pub limit: Option<u32>,
+    /// What is spent in it.
+    pub used: Option<u32>,
+    /// What is left in it.
+    pub remaining: Option<u32>,
+    /// When there will be more, in milliseconds since 1970 UTC.
+    pub reset: Option<Millis>,
+}
+
+/// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Feedback {
-    /// The source answered.
-    Success,
-    /// The source refused; `until` (milliseconds since 1970 UTC) if it said when.
-    Throttled {
+pub enum Verdict {
+    /// The source answered; `is_slow`: so late that it should not be asked more often.
+    Answered {
+        /// See above.
+        is_slow: bool,
+    },
+    /// The source refused because it is asked too often; `until` (milliseconds since 1970 UTC) if it said when to
+    /// come back.
+    Refused {
         /// When it may be asked again.
         until: Option<Millis>,
     },
+    /// Neither: a failure that says nothing about quota.
+    Failed,
+}
+
+/// What a limiter learns from an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Feedback<'a> {
+    /// Of the permit; `None` where it is not at hand: the last one's.
+    pub epoch: Option<u64>,
+    /// What the request cost.
+    pub weight: u32,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What the source says of its limits.
+    pub quotas: &'a [Quota],
 }
 
 /// The source's quota.
 #[async_trait]
 pub trait RateLimiter: Send + Sync {
-    /// Waits for a permit of `weight`, first come first served, and returns how long it waited.
-    /// `RateLimited { until }` at once where it would wait longer than `max_wait`; `Invalid` where the weight
+    /// Waits for a permit, first come first served within a class.
+    /// `RateLimited { until }` at once where it would wait longer than asked for; `Invalid` where the weight
     /// exceeds the budget for ever. Cancel safe: a dropped waiter gives its place back.
-    async fn acquire(&self, weight: u32, max_wait: Option<Duration>) -> Result<Duration>;
+    async fn acquire(&self, ask: Ask) -> Result<Permit>;
 
-    /// Tells what the source answered.
-    fn report(&self, feedback: Feedback);
+    /// Tells what the source answered. Must not block.
+    fn report(&self, feedback: Feedback<'_>);
 
-    /// The least time in which `weight` can be spent from a full budget.
-    fn least_duration(&self, weight: u64) -> Duration;
+    /// The least time, from now on, until the last of `requests` requests of `weight` together can be sent.
+    fn least_duration(&self, requests: u64, weight: u64) -> Duration;
+
+    /// Called once at the end of a run: what others should know at once, and leases that are not needed any more.
+    async fn close(&self) {}
 }
 
 /// What happened, in the order in which it happened.

@@ -4,20 +4,18 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::DateTime;
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::ports::{Quota, Verdict};
+use crate::rate_limit::{self, Answer};
 use crate::secret::Secret;
 use crate::time_range::{Millis, iso};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(60);
-/// A refusal that does not say for how long.
-const UNKNOWN_PENALTY: Millis = 60_000;
 /// As much of an error body as a log line can bear.
 const EXCERPT: usize = 200;
 
@@ -51,8 +49,8 @@ impl Http {
         Ok(Self { client, base: url, header, clock })
     }
 
-    /// The body of a 200. `query` must hold no secret: it appears in errors.
-    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Bytes> {
+    /// The body of a 200 and what the source said of its limits. `query` must hold no secret: it appears in errors.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<(Bytes, Vec<Quota>)> {
         let mut url = self.base.join(path).map_err(|error| Error::internal(format!("{path}: {error}")))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -62,31 +60,37 @@ impl Http {
         let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(failed)?;
-        if status == StatusCode::OK {
-            return Ok(body);
+        let texts = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let Answer { verdict, quotas } = rate_limit::read(status.as_u16(), texts, &body, self.clock.now());
+        match verdict {
+            Verdict::Answered { .. } if status == StatusCode::OK => Ok((body, quotas)),
+            Verdict::Refused { until } => Err(refused(&url, status, until)),
+            _ => Err(self.failure(&url, status, &body)),
         }
-        Err(self.refusal(&url, status, &headers, &body))
     }
 
-    fn refusal(&self, url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    fn failure(&self, url: &Url, status: StatusCode, body: &[u8]) -> Error {
         let text = self.header.1.redact(&String::from_utf8_lossy(body));
         let text: String = text.chars().take(EXCERPT).collect();
         let said = format!("GET {url}: {} {text}", status.as_u16());
         match status.as_u16() {
-            429 => {
-                let now = self.clock.now();
-                let until = retry_after(headers, now).unwrap_or(now + UNKNOWN_PENALTY);
-                Error::rate_limited(
-                    format!("GET {url}: 429, the source's quota is used up until {}", iso(until)),
-                    until,
-                )
-            }
             401 | 403 => Error::invalid(format!("{said}: the API key was refused"))
                 .with_hint("check the key: api_key=... or the environment variable COINALYZE_API_KEY")
                 .fatal(),
             408 | 425 | 500..=599 => Error::unavailable(said),
             _ => Error::invalid(said),
         }
+    }
+}
+
+/// The source is asked too often; without `until` the limiter knows how long to wait.
+fn refused(url: &Url, status: StatusCode, until: Option<Millis>) -> Error {
+    let until_text = until
+        .map_or_else(|| "for a time it does not say".to_owned(), |until| format!("until {}", iso(until)));
+    let said = format!("GET {url}: {}, the source's quota is used up {until_text}", status.as_u16());
+    match until {
+        Some(until) => Error::rate_limited(said, until),
+        None => Error::new(Kind::RateLimited, said),
     }
 }
 
@@ -97,13 +101,4 @@ fn cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     if error.is_timeout() { format!("timed out ({cause})") } else { cause.to_string() }
-}
-
-/// When to ask again: seconds (whole or not) or an HTTP date.
-fn retry_after(headers: &HeaderMap, now: Millis) -> Option<Millis> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        return (seconds >= 0.0 && seconds.is_finite()).then(|| now + (seconds * 1000.0).ceil() as Millis);
-    }
-    DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp_millis().max(now))
 }

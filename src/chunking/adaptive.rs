@@ -5,13 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::first_cell;
-use crate::ports::{ChunkStrategy, Observation};
+use crate::ports::{ChunkStrategy, Observation, Page, SLOW};
 use crate::time_range::TimeRange;
 use crate::timeframe::Timeframe;
 
-/// Slower answers shrink the chunk.
-const SLOW: Duration = Duration::from_secs(5);
-/// Faster ones grow it.
+/// Faster answers than this grow the chunk; slower ones than [`SLOW`] shrink it.
 const FAST: Duration = Duration::from_secs(1);
 /// So many fast answers grow it once.
 const STREAK: u32 = 3;
@@ -43,15 +41,18 @@ pub struct AdaptiveChunkStrategy {
     levels: Mutex<BTreeMap<Timeframe, Level>>,
 }
 
-/// Bars of a chunk before anything is learnt: a day of minutes, a week of hours, 30 days of days.
-fn base(timeframe: Timeframe) -> u32 {
-    match timeframe {
+/// Bars of a chunk before anything is learnt: a day of minutes, a week of hours, 30 days of days. A whole page where
+/// that is more than the source answers, and where another size costs more quota for a row.
+fn base(timeframe: Timeframe, page: Page) -> u32 {
+    let usual = match timeframe {
         Timeframe::Minutes(n) if n < 60 => 1440 / u32::from(n),
         Timeframe::Minutes(n) if n < 1440 => 7 * 1440 / u32::from(n),
         Timeframe::Minutes(_) => 30,
         Timeframe::Week => 4,
         Timeframe::Month => 12,
-    }
+    };
+    let has_best = page.best < page.most;
+    if has_best || usual > page.most { page.best.max(1) } else { usual }
 }
 
 /// Bars of the longest cell at `power`.
@@ -68,11 +69,11 @@ fn fitting(base: u32, mut power: i32, max_bars: u32) -> i32 {
 }
 
 impl ChunkStrategy for AdaptiveChunkStrategy {
-    fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, max_bars: u32) -> TimeRange {
-        let base = base(timeframe);
+    fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, page: Page) -> TimeRange {
+        let base = base(timeframe, page);
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let level = levels.entry(timeframe).or_default();
-        level.most = fitting(base, MOST, max_bars);
+        level.most = fitting(base, MOST, page.best);
         let power = level.power.min(level.most);
         drop(levels);
         first_cell(range, timeframe, longest(base, power.max(0)), (-power).max(0).unsigned_abs())

@@ -1,7 +1,7 @@
 //! Chunks of a fixed number of bars.
 
 use super::first_cell;
-use crate::ports::ChunkStrategy;
+use crate::ports::{ChunkStrategy, Page};
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
 
@@ -39,7 +39,7 @@ impl FixedChunkStrategy {
 }
 
 impl ChunkStrategy for FixedChunkStrategy {
-    fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, max_bars: u32) -> TimeRange {
-        first_cell(range, timeframe, self.bars(timeframe).min(max_bars.max(1)), 0)
+    fn first_chunk(&self, range: TimeRange, timeframe: Timeframe, page: Page) -> TimeRange {
+        first_cell(range, timeframe, self.bars(timeframe).min(page.most.max(1)), 0)
     }
 }

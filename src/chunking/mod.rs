@@ -7,7 +7,7 @@ mod fixed;
 pub use adaptive::AdaptiveChunkStrategy;
 pub use fixed::FixedChunkStrategy;
 
-use crate::ports::ChunkStrategy;
+use crate::ports::{ChunkStrategy, Page};
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
 
@@ -40,14 +40,14 @@ fn first_cell(range: TimeRange, timeframe: Timeframe, bars: u32, halvings: u32) 
 pub fn chunks(
     ranges: Vec<TimeRange>,
     timeframe: Timeframe,
-    max_bars: u32,
+    page: Page,
     strategy: &dyn ChunkStrategy,
 ) -> impl Iterator<Item = TimeRange> {
     let mut ranges = ranges.into_iter();
     let mut rest = ranges.next();
     std::iter::from_fn(move || {
         let range = rest?;
-        let chunk = strategy.first_chunk(range, timeframe, max_bars);
+        let chunk = strategy.first_chunk(range, timeframe, page);
         rest = TimeRange::non_empty(chunk.end(), range.end()).or_else(|| ranges.next());
         Some(chunk)
     })
@@ -59,7 +59,7 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    use crate::ports::Observation;
+    use crate::ports::{Observation, Prices};
 
     const MINUTE: Timeframe = Timeframe::Minutes(1);
 
@@ -113,7 +113,7 @@ mod tests {
             }
             let mut expected = missing.iter();
             let mut open = *expected.next().unwrap();
-            let cut: Vec<TimeRange> = chunks(missing.clone(), timeframe, max_bars, &*strategy).collect();
+            let cut: Vec<TimeRange> = chunks(missing.clone(), timeframe, Page::up_to(max_bars), &*strategy).collect();
             let mut at = open.start();
             for chunk in cut {
                 prop_assert_eq!(chunk.start(), at);
@@ -137,7 +137,7 @@ mod tests {
             let end = timeframe.step(start, 3000);
             let ends = |from: Millis| -> Vec<Millis> {
                 let range = TimeRange::new(from, end).unwrap();
-                chunks(vec![range], timeframe, 1000, &*strategy).map(TimeRange::end).collect()
+                chunks(vec![range], timeframe, Page::up_to(1000), &*strategy).map(TimeRange::end).collect()
             };
             let shifted = timeframe.step(start, later);
             let expected: Vec<Millis> = ends(start).into_iter().filter(|end| *end > shifted).collect();
@@ -145,29 +145,57 @@ mod tests {
         }
     }
 
-    /// Ends of the cells between the first and the last boundary of `range`.
-    fn ends(range: TimeRange, timeframe: Timeframe, max_bars: u32) -> Vec<Millis> {
-        let strategy = AdaptiveChunkStrategy::default();
-        (0..20).for_each(|_| strategy.observe(&observation(timeframe, 1, false)));
-        chunks(vec![range], timeframe, max_bars, &strategy).map(TimeRange::end).collect()
-    }
-
     #[test]
     fn every_cell_is_the_union_of_two_of_the_next_smaller_size() {
-        for timeframe in ["1m", "5m", "15m", "1h", "4h", "12h", "1d", "1w", "1M"] {
+        for (timeframe, bars) in
+            [("1m", 1440), ("5m", 499), ("1h", 168), ("4h", 1000), ("1d", 30), ("1w", 4), ("1M", 12)]
+        {
             let timeframe: Timeframe = timeframe.parse().unwrap();
             let start = timeframe.ceil(1_600_000_000_000);
             let range = TimeRange::new(start, timeframe.step(start, 3000)).unwrap();
-            let mut coarse = ends(range, timeframe, 100_000);
-            for max_bars in (1..2000).rev() {
-                let fine = ends(range, timeframe, max_bars);
-                assert!(coarse.iter().all(|end| fine.binary_search(end).is_ok()), "{timeframe} {max_bars}");
+            let ends = |halvings| -> Vec<Millis> {
+                let mut rest = Some(range);
+                let cells = std::iter::from_fn(|| {
+                    let cell = first_cell(rest?, timeframe, bars, halvings);
+                    rest = TimeRange::non_empty(cell.end(), range.end());
+                    Some(cell.end())
+                });
+                cells.collect()
+            };
+            let mut coarse = ends(0);
+            for halvings in 1..=11 {
+                let fine = ends(halvings);
+                assert!(coarse.iter().all(|end| fine.binary_search(end).is_ok()), "{timeframe} {halvings}");
                 let parts =
                     |pair: &[Millis]| fine.iter().filter(|at| pair[0] < **at && **at <= pair[1]).count();
-                assert!(coarse.windows(2).all(|pair| parts(pair) <= 2), "{timeframe} {max_bars}");
+                assert!(coarse.windows(2).all(|pair| parts(pair) <= 2), "{timeframe} {halvings}");
                 coarse = fine;
             }
             assert_eq!(coarse.len(), 3000, "down to one bar");
+        }
+    }
+
+    #[test]
+    fn a_page_that_gives_most_rows_for_its_weight_is_filled_and_one_that_is_too_short_for_a_day_too() {
+        let strategy = AdaptiveChunkStrategy::default();
+        let bars = |page: Page, timeframe: Timeframe| {
+            let start = Timeframe::Week.ceil(0) + 499 * 1000 * timeframe.shortest();
+            let range = TimeRange::new(start, start + 3000 * timeframe.shortest()).unwrap();
+            timeframe.count(start, strategy.first_chunk(range, timeframe, page).end())
+        };
+        let futures = Prices::new(&[(99, 1), (499, 2), (1000, 5), (1500, 10)]).unwrap();
+        assert_eq!(futures.page(), Page { most: 1500, best: 499 });
+        assert_eq!([1, 99, 100, 499, 500, 1500].map(|rows| futures.weight(rows)), [1, 1, 2, 2, 5, 10]);
+        for timeframe in [MINUTE, Timeframe::Minutes(60)] {
+            assert_eq!(bars(futures.page(), timeframe), 499);
+            assert_eq!(bars(Page::up_to(100), timeframe), 100, "whole pages where a day does not fit");
+        }
+        (0..30).for_each(|_| strategy.observe(&observation(MINUTE, 1, false)));
+        assert_eq!(bars(futures.page(), MINUTE), 499, "more rows would cost more each");
+        strategy.observe(&observation(MINUTE, 1, true));
+        assert_eq!(bars(futures.page(), MINUTE), 250);
+        for wrong in [vec![], vec![(0, 1)], vec![(5, 1), (5, 2)], vec![(5, 2), (9, 1)]] {
+            assert!(Prices::new(&wrong).is_err(), "{wrong:?}");
         }
     }
 
@@ -177,7 +205,7 @@ mod tests {
             let range = TimeRange::new(1_704_067_200_000, 1_767_225_600_000).unwrap(); // 2024 and 2025
             let range = TimeRange::new(range.start(), Timeframe::floor(timeframe, range.end())).unwrap();
             let strategy = AdaptiveChunkStrategy::default();
-            let cut = chunks(vec![range], timeframe, max_bars, &strategy);
+            let cut = chunks(vec![range], timeframe, Page::up_to(max_bars), &strategy);
             cut.map(|chunk| crate::time_range::iso(chunk.end())[..10].to_owned()).take(3).collect()
         };
         assert_eq!(cut(Timeframe::Month, 1000), ["2025-01-01", "2026-01-01"]);
@@ -189,7 +217,11 @@ mod tests {
     fn a_duration_is_cut_into_whole_bars() {
         let range = TimeRange::new(0, 100 * 86_400_000).unwrap();
         let bars = |length, timeframe: Timeframe| {
-            let chunk = FixedChunkStrategy::from_duration(length).first_chunk(range, timeframe, 1_000_000);
+            let chunk = FixedChunkStrategy::from_duration(length).first_chunk(
+                range,
+                timeframe,
+                Page::up_to(1_000_000),
+            );
             timeframe.count(chunk.start(), chunk.end())
         };
         assert_eq!(bars(86_400_000, MINUTE), 1440);
@@ -202,7 +234,7 @@ mod tests {
     fn a_level_does_not_run_away_above_the_rows_per_request() {
         let strategy = AdaptiveChunkStrategy::default();
         let range = TimeRange::new(0, 100 * 86_400_000).unwrap();
-        let bars = || MINUTE.count(0, strategy.first_chunk(range, MINUTE, 2000).end());
+        let bars = || MINUTE.count(0, strategy.first_chunk(range, MINUTE, Page::up_to(2000)).end());
         for _ in 0..100 {
             assert_eq!(bars(), 1440);
             strategy.observe(&observation(MINUTE, 1, false));
@@ -215,9 +247,11 @@ mod tests {
     fn a_day_of_minutes_is_one_chunk_and_ten_years_of_a_thousand_series_are_never_listed() {
         let strategy = AdaptiveChunkStrategy::default();
         let decade = TimeRange::new(1_388_534_400_000, 1_704_067_200_000).unwrap();
-        let one: Vec<TimeRange> = chunks(vec![decade], MINUTE, 2000, &strategy).take(2).collect();
+        let one: Vec<TimeRange> =
+            chunks(vec![decade], MINUTE, Page::up_to(2000), &strategy).take(2).collect();
         assert_eq!(one.iter().map(|chunk| chunk.length()).collect::<Vec<_>>(), [86_400_000; 2]);
-        let all: usize = (0..1000).map(|_| chunks(vec![decade], MINUTE, 2000, &strategy).count()).sum();
+        let all: usize =
+            (0..1000).map(|_| chunks(vec![decade], MINUTE, Page::up_to(2000), &strategy).count()).sum();
         assert_eq!(all, 3652 * 1000);
     }
 
@@ -225,7 +259,7 @@ mod tests {
     fn answers_move_the_cell_both_ways_within_bounds() {
         let strategy = AdaptiveChunkStrategy::default();
         let range = TimeRange::new(0, 100 * 86_400_000).unwrap();
-        let bars = |max| MINUTE.count(0, strategy.first_chunk(range, MINUTE, max).end());
+        let bars = |max| MINUTE.count(0, strategy.first_chunk(range, MINUTE, Page::up_to(max)).end());
         assert_eq!(bars(10_000), 1440);
         strategy.observe(&observation(MINUTE, 9, false));
         assert_eq!(bars(10_000), 720, "slow shrinks");

@@ -1,150 +1,301 @@
-//! The limiter of one process: first come first served, one waiter at the head, nothing reserved ahead.
+//! The limiter of one process: first come first served, one sleep per waiter, nothing reserved ahead.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
+use super::budget::Budget;
+use super::line::{Line, Place};
 use super::pace::{Pace, Pacer};
-use super::window::{SlidingLog, Window};
+use super::stats::{Counts, Stats, window_stats};
+use super::timeline::Timeline;
+use super::window::{Meter, Micros, Window};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::ports::{Feedback, RateLimiter};
-use crate::time_range::{Millis, iso};
+use crate::ports::{Ask, Feedback, Permit, Quota, RateLimiter, Verdict};
+use crate::time_range::iso;
 
-/// Servers count arrivals, not departures: every window is this much longer here.
-const SLACK: Duration = Duration::from_millis(250);
-/// A refusal that does not say for how long.
-const UNKNOWN_PENALTY: Duration = Duration::from_secs(60);
+/// A refusal divides what a window is thought to allow by this, where no pace says otherwise.
+pub const BACKOFF: f64 = 2.0;
 
-struct State {
-    log: SlidingLog,
-    pacer: Option<Pacer>,
-    /// Nothing is sent before.
-    penalty_until: Duration,
-    /// Tickets and weights of everybody who waits, first come first.
-    queue: VecDeque<(u64, u32)>,
-    next_ticket: u64,
+/// How a limiter starts and what part of the windows it uses.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Hard: none is ever exceeded.
+    pub windows: Vec<Window>,
+    /// Spreads requests inside them.
+    pub pace: Option<Pace>,
+    /// The part of each window that this limiter may use, above 0 and up to 1.
+    pub share: f64,
+    /// Instead of [`Window::spread`].
+    pub spread: Option<Duration>,
+    /// Nothing is known of what was sent before: count every window as full at the start.
+    pub assume_full: bool,
 }
 
-/// Hard windows and a pacer over one [`Clock`]. The log starts empty: one process, one limiter.
+impl Limits {
+    /// All of `windows`, from a clean start.
+    pub const fn new(windows: Vec<Window>, pace: Option<Pace>) -> Self {
+        Self { windows, pace, share: 1.0, spread: None, assume_full: false }
+    }
+
+    /// `hold`: a permit may be used so much later than it was given.
+    pub fn budget(&self, now: Micros, hold: impl Fn(&Window) -> Duration) -> Budget {
+        let meter = |window: &Window| {
+            let spread = self.spread.unwrap_or_else(|| window.spread());
+            Meter::new(*window, self.share, spread + hold(window))
+        };
+        let mut budget = Budget::new(self.windows.iter().map(meter).collect());
+        if self.assume_full {
+            budget.assume_full(now);
+        }
+        budget
+    }
+}
+
+struct State {
+    budget: Budget,
+    pacer: Option<Pacer>,
+    line: Line,
+    counts: Counts,
+}
+
+/// Hard windows and a pacer over one [`Clock`], for one process.
 pub struct WindowLimiter {
     state: Mutex<State>,
-    /// Held by the waiter at the head; tokio's mutex is fair.
-    turn: tokio::sync::Mutex<()>,
     windows: Vec<Window>,
-    clock: Arc<dyn Clock>,
+    time: Timeline,
+}
+
+/// `Invalid` for a weight that fits no empty window.
+pub(crate) fn check_fits(budget: &Budget, weight: u32, windows: &[Window]) -> Result<()> {
+    let Some(window) = budget.too_small_for(weight, windows) else { return Ok(()) };
+    let (most, seconds) = (window.weight, window.period.as_secs_f64());
+    Err(Error::invalid(format!("a request of weight {weight} never fits {most} in {seconds} s")))
+}
+
+/// The refusal of a wait that ends at `at`.
+pub(crate) fn refusal(time: &Timeline, at: Micros) -> Error {
+    let until = time.wall(at);
+    Error::rate_limited(format!("the source's quota is used up until {}", iso(until)), until)
 }
 
 impl WindowLimiter {
-    /// `windows` are hard; `pace` spreads requests inside them.
-    pub fn new(windows: Vec<Window>, pace: Option<Pace>, clock: Arc<dyn Clock>) -> Self {
-        let stretched =
-            windows.iter().map(|window| Window { period: window.period + SLACK, ..*window }).collect();
-        let pacer = pace.map(|pace| Pacer::new(pace, Arc::clone(&clock)));
+    /// Nothing spent yet, unless `limits` say otherwise.
+    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let time = Timeline::new(clock);
+        let now = time.now();
         let state = State {
-            log: SlidingLog::new(stretched),
-            pacer,
-            penalty_until: Duration::ZERO,
-            queue: VecDeque::new(),
-            next_ticket: 0,
+            budget: limits.budget(now, |_| Duration::ZERO),
+            pacer: limits.pace.map(|pace| Pacer::new(pace, now)),
+            line: Line::default(),
+            counts: Counts::default(),
         };
-        Self { state: Mutex::new(state), turn: tokio::sync::Mutex::default(), windows, clock }
+        Self { state: Mutex::new(state), windows: limits.windows, time }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the queue; when everybody ahead and this one could go, at best.
-    fn enqueue(&self, weight: u32) -> (Place<'_>, Duration) {
+    /// A permit of `weight` at once, or `None`; never overtakes those who wait.
+    pub fn try_acquire(&self, weight: u32) -> Result<Option<Permit>> {
         let mut state = self.state();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.queue.push_back((ticket, weight));
-        let mut log = state.log.clone();
-        let mut at = self.clock.monotonic().max(state.penalty_until);
-        for (_, weight) in &state.queue {
-            at = log.earliest(at, *weight);
-            log.spend(at, *weight);
+        check_fits(&state.budget, weight, &self.windows)?;
+        if !state.line.is_empty() {
+            return Ok(None);
         }
-        (Place { limiter: self, ticket }, at)
+        let now = self.time.now();
+        Ok(state.spend(now, weight).ok().map(|()| state.permit(Duration::ZERO)))
     }
 
-    /// Spends at once, or says how long to wait before asking again and whether that is the windows' doing.
-    fn spend(&self, weight: u32) -> std::result::Result<(), Duration> {
+    /// What happened so far and how things stand.
+    pub fn stats(&self) -> Stats {
+        let state = self.state();
+        let now = self.time.now();
+        Stats {
+            counts: state.counts,
+            waiting: state.line.len(),
+            rate: state.pacer.as_ref().map(Pacer::rate),
+            blocked_until: Some(state.budget.penalty().until())
+                .filter(|until| *until > now)
+                .map(|at| self.time.wall(at)),
+            windows: window_stats(&state.budget, now),
+        }
+    }
+
+    /// Waits in line: the first one sleeps until its time, the others until it is their turn.
+    async fn wait(&self, ask: Ask) -> Result<Permit> {
+        let entered = self.time.now();
+        let deadline = ask.max_wait.map(|most| entered + most.as_micros() as Micros);
+        let wake = Arc::new(Notify::new());
+        let waiting = {
+            let mut state = self.state();
+            let total = state.line.ahead(ask.priority) + u64::from(ask.weight);
+            let at = state.budget.backlog(entered, total);
+            if deadline.is_some_and(|deadline| at > deadline) {
+                state.counts.turned_away += 1;
+                return Err(refusal(&self.time, at));
+            }
+            let place = state.line.join(entered, &ask, Arc::clone(&wake));
+            Waiting { limiter: self, place }
+        };
+        loop {
+            let sleep = match self.look(waiting.place, ask.weight, deadline)? {
+                Look::Go => break,
+                Look::At(at) => Some(at),
+                Look::Follow => deadline,
+            };
+            tokio::select! {
+                () = wake.notified() => {}
+                () = self.time.sleep_until(sleep.unwrap_or_default()), if sleep.is_some() => {}
+            }
+        }
+        drop(waiting);
+        let waited = Duration::from_micros(self.time.now() - entered);
         let mut state = self.state();
-        let now = self.clock.monotonic();
-        let at = state.log.earliest(now, weight).max(state.penalty_until);
-        if at > now {
-            return Err(at.saturating_sub(now));
+        state.counts.waited += waited;
+        Ok(state.permit(waited))
+    }
+
+    fn look(&self, place: Place, weight: u32, deadline: Option<Micros>) -> Result<Look> {
+        let mut state = self.state();
+        let now = self.time.now();
+        let is_late = |at: Micros| deadline.is_some_and(|deadline| at > deadline);
+        if !state.line.is_first(place) {
+            let at = state.budget.backlog(now, state.line.weight());
+            return if is_late(now + 1) { Err(state.turn_away(&self.time, at)) } else { Ok(Look::Follow) };
         }
-        if let Some(pacer) = &mut state.pacer {
-            pacer.check()?;
+        match state.spend(now, weight) {
+            Ok(()) => Ok(Look::Go),
+            Err(_) if is_late(state.budget.backlog(now, u64::from(weight)).max(now + 1)) => {
+                let at = state.budget.backlog(now, u64::from(weight));
+                Err(state.turn_away(&self.time, at))
+            }
+            Err(at) => Ok(Look::At(at)),
         }
-        state.log.spend(now, weight);
+    }
+}
+
+enum Look {
+    Go,
+    /// Nothing to be had before.
+    At(Micros),
+    /// Somebody else is first.
+    Follow,
+}
+
+impl State {
+    /// Spends now, or says when to ask again.
+    fn spend(&mut self, now: Micros, weight: u32) -> std::result::Result<(), Micros> {
+        self.budget.check(now, weight)?;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.check(now)?;
+        }
+        self.budget.spend(now, weight);
+        self.counts.permits += 1;
+        self.counts.weight += u64::from(weight);
         Ok(())
     }
 
-    fn refuse(&self, wait: Duration) -> Error {
-        let until = self.clock.now() + wait.as_millis() as Millis;
-        Error::rate_limited(format!("the source's quota is used up until {}", iso(until)), until)
+    const fn permit(&self, waited: Duration) -> Permit {
+        Permit { waited, epoch: self.budget.epoch() }
+    }
+
+    fn turn_away(&mut self, time: &Timeline, at: Micros) -> Error {
+        self.counts.turned_away += 1;
+        refusal(time, at)
     }
 }
 
-/// A place in the queue, given back when dropped.
-struct Place<'a> {
+/// A place in the line, given back when dropped.
+struct Waiting<'a> {
     limiter: &'a WindowLimiter,
-    ticket: u64,
+    place: Place,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.limiter.state().queue.retain(|(ticket, _)| *ticket != self.ticket);
+        self.limiter.state().line.leave(self.place);
     }
+}
+
+/// What quota headers say as a rate, where they say enough: what is left over the time until there is more.
+fn rate_of(quotas: &[Quota], now: Micros, at: impl Fn(&Quota) -> Option<Micros>) -> Option<f64> {
+    let rate = |quota: &Quota| {
+        let seconds = at(quota)?.saturating_sub(now) as f64 / 1e6;
+        (seconds > 0.0).then_some(f64::from(quota.remaining?) / seconds)
+    };
+    quotas.iter().filter_map(rate).min_by(f64::total_cmp)
 }
 
 #[async_trait]
 impl RateLimiter for WindowLimiter {
-    async fn acquire(&self, weight: u32, max_wait: Option<Duration>) -> Result<Duration> {
-        if let Some(window) = self.windows.iter().find(|window| window.weight < weight) {
-            let (most, seconds) = (window.weight, window.period.as_secs_f64());
-            return Err(Error::invalid(format!(
-                "a request of weight {weight} never fits {most} in {seconds} s"
-            )));
+    async fn acquire(&self, ask: Ask) -> Result<Permit> {
+        match self.try_acquire(ask.weight)? {
+            Some(permit) => Ok(permit),
+            None => self.wait(ask).await,
         }
-        let entered = self.clock.monotonic();
-        let too_long = |wait: Duration| max_wait.is_some_and(|most| wait > most);
-        let (_place, at) = self.enqueue(weight);
-        if too_long(at.saturating_sub(entered)) {
-            return Err(self.refuse(at.saturating_sub(entered)));
+    }
+
+    fn report(&self, feedback: Feedback<'_>) {
+        let mut guard = self.state();
+        let State { budget, pacer, line, counts } = &mut *guard;
+        let now = self.time.now();
+        let epoch = feedback.epoch.unwrap_or(budget.epoch());
+        for quota in feedback.quotas {
+            budget.heed(now, quota, quota.reset.map(|reset| self.time.at(reset)));
         }
-        let _turn = self.turn.lock().await;
-        while let Err(wait) = self.spend(weight) {
-            let passed = self.clock.monotonic().saturating_sub(entered);
-            if too_long(passed + wait) {
-                return Err(self.refuse(wait));
+        match (feedback.verdict, pacer) {
+            (Verdict::Failed, _) => return,
+            (Verdict::Answered { is_slow }, pacer) => {
+                counts.answered += 1;
+                let is_released = budget.answer(now, feedback.weight, epoch);
+                if let Some(pacer) = pacer {
+                    if is_slow {
+                        pacer.hold(now);
+                    }
+                    // Without windows there is nothing that headers could correct but the rate.
+                    let at = |quota: &Quota| quota.reset.map(|reset| self.time.at(reset));
+                    if budget.meters().is_empty()
+                        && let Some(rate) = rate_of(feedback.quotas, now, at)
+                    {
+                        pacer.follow(rate, now);
+                    }
+                }
+                if !is_released && feedback.quotas.is_empty() {
+                    return;
+                }
             }
-            self.clock.sleep(wait).await;
+            (Verdict::Refused { until }, pacer) => {
+                counts.refused += 1;
+                let until = until.map(|until| self.time.at(until));
+                let factor = pacer.as_ref().map_or(BACKOFF, Pacer::backoff_factor);
+                let is_first = budget.refuse(now, feedback.weight, epoch, until, factor);
+                match pacer {
+                    Some(pacer) if is_first => pacer.cut(now),
+                    Some(pacer) => pacer.hold(now),
+                    None => {}
+                }
+            }
         }
-        Ok(self.clock.monotonic().saturating_sub(entered))
+        line.wake();
     }
 
-    fn report(&self, feedback: Feedback) {
-        let Feedback::Throttled { until } = feedback else { return };
-        let left = |until: Millis| Duration::from_millis((until - self.clock.now()).max(0).unsigned_abs());
-        let penalty = self.clock.monotonic() + until.map_or(UNKNOWN_PENALTY, left);
-        let mut state = self.state();
-        state.penalty_until = state.penalty_until.max(penalty);
-        if let Some(pacer) = &mut state.pacer {
-            pacer.cut();
+    fn least_duration(&self, requests: u64, weight: u64) -> Duration {
+        let state = self.state();
+        let now = self.time.now();
+        if requests == 0 {
+            return Duration::ZERO;
         }
-    }
-
-    fn least_duration(&self, weight: u64) -> Duration {
-        let paced = self.state().pacer.as_ref().map_or(0.0, |pacer| pacer.least_seconds(weight));
-        SlidingLog::new(self.windows.clone()).least_duration(weight).max(Duration::from_secs_f64(paced))
+        let windows = state.budget.backlog(now, weight) - now;
+        let paced = |requests| state.pacer.as_ref().map_or(0.0, |pacer| pacer.least_seconds(requests));
+        // The last round of the windows is paced too.
+        let last = state.budget.last_round(weight) * requests / weight.max(1);
+        let windows = Duration::from_micros(windows) + Duration::from_secs_f64(paced(last));
+        windows.max(Duration::from_secs_f64(paced(requests)))
     }
 }
 
@@ -155,20 +306,35 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::error::Kind;
+    use crate::ports::Priority;
 
-    const COINALYZE: Window = Window { weight: 40, period: Duration::from_secs(60) };
+    const COINALYZE: Window = Window::rolling(40, Duration::from_secs(60));
 
-    fn limiter(pace: Option<Pace>) -> (Arc<WindowLimiter>, ManualClock) {
+    fn limiter(windows: Vec<Window>, pace: Option<Pace>) -> (Arc<WindowLimiter>, ManualClock) {
         let clock = ManualClock::new(1_700_000_000_000);
-        (Arc::new(WindowLimiter::new(vec![COINALYZE], pace, Arc::new(clock.clone()))), clock)
+        (Arc::new(WindowLimiter::new(Limits::new(windows, pace), Arc::new(clock.clone()))), clock)
     }
+
+    fn ask(weight: u32, max_wait: Option<u64>) -> Ask {
+        Ask { weight, priority: Priority::Backfill, max_wait: max_wait.map(Duration::from_secs) }
+    }
+
+    fn report(limiter: &WindowLimiter, verdict: Verdict) {
+        limiter.report(Feedback { epoch: None, weight: 1, verdict, quotas: &[] });
+    }
+
+    fn refuse(limiter: &WindowLimiter, until: Option<i64>) {
+        report(limiter, Verdict::Refused { until });
+    }
+
+    const ANSWERED: Verdict = Verdict::Answered { is_slow: false };
 
     #[tokio::test]
     async fn four_windows_take_three_periods_and_never_overshoot() {
-        let (limiter, clock) = limiter(None);
+        let (limiter, clock) = limiter(vec![COINALYZE], None);
         let mut sent = Vec::new();
         for _ in 0..160 {
-            limiter.acquire(1, None).await.unwrap();
+            limiter.acquire(ask(1, None)).await.unwrap();
             sent.push(clock.monotonic());
         }
         for (last, at) in sent.iter().enumerate() {
@@ -181,77 +347,139 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_beyond_the_threshold_is_a_value_with_a_time_in_it() {
-        let (limiter, clock) = limiter(None);
-        limiter.acquire(40, None).await.unwrap();
-        let refused = limiter.acquire(1, Some(Duration::from_secs(10))).await.unwrap_err();
+        let (limiter, clock) = limiter(vec![COINALYZE], None);
+        limiter.acquire(ask(40, None)).await.unwrap();
+        let refused = limiter.acquire(ask(1, Some(10))).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::RateLimited);
-        assert_eq!(refused.until(), Some(clock.now() + 60_250));
-        assert!(limiter.acquire(1, Some(Duration::from_secs(61))).await.is_ok());
-        assert_eq!(limiter.acquire(41, None).await.unwrap_err().kind(), Kind::Invalid);
+        let wait = refused.until().unwrap() - clock.now();
+        assert!((60_250..60_320).contains(&wait), "{wait}");
+        assert!(limiter.acquire(ask(1, Some(61))).await.is_ok());
+        assert_eq!(limiter.acquire(ask(41, None)).await.unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(limiter.stats().counts.turned_away, 1);
     }
 
     #[tokio::test]
-    async fn a_refusal_of_the_source_stops_everybody_until_its_end() {
-        let (limiter, clock) = limiter(None);
-        limiter.report(Feedback::Throttled { until: Some(clock.now() + 900_000) });
-        let waited = limiter.acquire(1, None).await.unwrap();
+    async fn a_refusal_stops_everybody_until_its_end_and_one_probe_goes_first() {
+        let (limiter, clock) = limiter(vec![COINALYZE], None);
+        limiter.try_acquire(1).unwrap().unwrap();
+        refuse(&limiter, Some(clock.now() + 900_000));
+        assert!(limiter.try_acquire(1).unwrap().is_none());
+        let waited = limiter.acquire(ask(1, None)).await.unwrap().waited;
         assert_eq!(waited, Duration::from_secs(900), "never clamped");
-        limiter.report(Feedback::Throttled { until: None });
-        assert_eq!(limiter.acquire(1, None).await.unwrap(), UNKNOWN_PENALTY);
+        assert!(limiter.try_acquire(1).unwrap().is_none(), "the probe has no answer yet");
+        report(&limiter, ANSWERED);
+        assert!(limiter.try_acquire(1).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_an_end_is_the_windows_and_twice_that_the_next_time() {
+        let (limiter, _) = limiter(vec![Window::rolling(20, Duration::from_secs(2))], None);
+        for seconds in [2, 4, 8] {
+            refuse(&limiter, None);
+            assert_eq!(limiter.acquire(ask(1, None)).await.unwrap().waited, Duration::from_secs(seconds));
+        }
+        report(&limiter, ANSWERED);
+        refuse(&limiter, None);
+        assert_eq!(limiter.acquire(ask(1, None)).await.unwrap().waited, Duration::from_secs(2));
     }
 
     #[tokio::test]
     async fn a_dropped_waiter_gives_its_place_back() {
-        let (limiter, _) = limiter(None);
-        let held = limiter.turn.lock().await;
+        let (limiter, clock) = limiter(vec![COINALYZE], None);
+        limiter.try_acquire(40).unwrap().unwrap();
         {
-            let waiting = limiter.acquire(40, None);
+            let waiting = limiter.acquire(ask(40, None));
             tokio::pin!(waiting);
-            assert!(futures::poll!(&mut waiting).is_pending());
-            assert_eq!(limiter.state().queue.len(), 1);
+            let _ = futures::poll!(&mut waiting);
+            assert_eq!(limiter.stats().waiting, 1);
         }
-        assert!(limiter.state().queue.is_empty());
-        drop(held);
-        assert_eq!(
-            limiter.acquire(40, Some(Duration::ZERO)).await.unwrap(),
-            Duration::ZERO,
-            "nothing was spent"
-        );
+        assert_eq!(limiter.stats().waiting, 0);
+        clock.advance(Duration::from_secs(61));
+        assert!(limiter.try_acquire(40).unwrap().is_some(), "nothing was spent");
     }
 
     #[tokio::test]
     async fn a_burst_goes_at_once_the_rest_at_the_rate_and_a_refusal_empties_the_bucket() {
-        let clock = ManualClock::new(0);
         let burst = NonZeroU32::new(20).unwrap();
         let pace = Pace { base: 10.0, max: 10.0, min: 10.0, backoff_factor: 2.0, burst };
-        let limiter = WindowLimiter::new(Vec::new(), Some(pace), Arc::new(clock.clone()));
+        let (limiter, clock) = limiter(Vec::new(), Some(pace));
+        assert_eq!(limiter.least_duration(50, 50), Duration::from_secs(3));
         for _ in 0..20 {
-            assert_eq!(limiter.acquire(1, None).await.unwrap(), Duration::ZERO);
+            assert_eq!(limiter.acquire(ask(1, None)).await.unwrap().waited, Duration::ZERO);
         }
         for _ in 0..30 {
-            limiter.acquire(1, None).await.unwrap();
+            limiter.acquire(ask(1, None)).await.unwrap();
         }
         assert!((2.99..3.01).contains(&clock.monotonic().as_secs_f64()), "{:?}", clock.monotonic());
-        assert_eq!(limiter.least_duration(50), Duration::from_secs(3));
         clock.sleep(Duration::from_secs(10)).await;
-        limiter.report(Feedback::Throttled { until: Some(clock.now()) });
-        assert!(limiter.acquire(1, None).await.unwrap() > Duration::from_millis(90));
+        refuse(&limiter, Some(clock.now()));
+        assert!(limiter.acquire(ask(1, None)).await.unwrap().waited > Duration::from_millis(90));
     }
 
     #[tokio::test]
     async fn one_burst_of_refusals_cuts_the_rate_once_and_waiting_raises_it_again() {
-        let clock = ManualClock::new(0);
         let pace = Pace { base: 10.0, max: 50.0, min: 1.0, backoff_factor: 2.0, burst: NonZeroU32::MIN };
-        let limiter = WindowLimiter::new(Vec::new(), Some(pace), Arc::new(clock.clone()));
-        let rate = || limiter.state().pacer.as_ref().unwrap().rate();
-        limiter.acquire(1, None).await.unwrap();
+        let (limiter, clock) = limiter(Vec::new(), Some(pace));
+        let rate = || limiter.stats().rate.unwrap();
+        let permit = limiter.acquire(ask(1, None)).await.unwrap();
         for _ in 0..8 {
-            limiter.report(Feedback::Throttled { until: Some(clock.now() + 1000) });
+            let verdict = Verdict::Refused { until: Some(clock.now() + 1000) };
+            limiter.report(Feedback { epoch: Some(permit.epoch), weight: 1, verdict, quotas: &[] });
         }
         assert!((rate() - 5.0).abs() < 1e-9, "{}", rate());
         for _ in 0..4000 {
-            limiter.acquire(1, None).await.unwrap();
+            limiter.acquire(ask(1, None)).await.unwrap();
+            report(&limiter, ANSWERED);
         }
         assert!((rate() - 50.0).abs() < 1e-9, "{}", rate());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn live_goes_before_backfill_but_not_before_one_that_waits_for_longer_than_a_minute() {
+        let window = Window::rolling(1, Duration::from_secs(10));
+        let clock = TokioClock(tokio::time::Instant::now());
+        let limiter = Arc::new(WindowLimiter::new(Limits::new(vec![window], None), Arc::new(clock)));
+        limiter.try_acquire(1).unwrap().unwrap();
+        let order: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let mut waiting = Vec::new();
+        let starts =
+            [(0, "backfill", Priority::Backfill), (1, "live", Priority::Live), (1, "live", Priority::Live)];
+        let mut starts = starts.to_vec();
+        starts.extend((0..12).map(|_| (8, "live", Priority::Live)));
+        for (pause, name, priority) in starts {
+            tokio::time::advance(Duration::from_secs(pause)).await;
+            let (limiter, order) = (Arc::clone(&limiter), Arc::clone(&order));
+            waiting.push(tokio::spawn(async move {
+                limiter.acquire(Ask { weight: 1, priority, max_wait: None }).await.unwrap();
+                order.lock().unwrap().push(name);
+            }));
+            tokio::task::yield_now().await;
+        }
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+        let order = order.lock().unwrap();
+        let at = order.iter().position(|name| *name == "backfill").unwrap();
+        // Those that came within its first minute went before.
+        assert_eq!(at, 9, "{order:?}");
+    }
+
+    /// tokio's paused clock: several tasks wait on it.
+    #[derive(Debug)]
+    struct TokioClock(tokio::time::Instant);
+
+    impl Clock for TokioClock {
+        fn now(&self) -> i64 {
+            1_700_000_000_000 + self.monotonic().as_millis() as i64
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.elapsed()
+        }
+
+        #[expect(clippy::disallowed_methods, reason = "a clock for tests")]
+        fn sleep(&self, duration: Duration) -> crate::clock::Sleep {
+            Box::pin(tokio::time::sleep(duration))
+        }
     }
 }

@@ -1,10 +1,25 @@
-//! The source's quota in two layers: a hard budget of exact sliding windows that is never exceeded, and a
-//! pacer (governor) at a rate that follows the source's answers.
+//! The source's quota in two layers: a hard budget of exact windows that is never exceeded, and a pacer (governor) at
+//! a rate that follows the source's answers.
+//!
+//! [`Budget`] is what a scope may spend, as one pure value; [`WindowLimiter`] keeps one for a process, `crate::quota`
+//! shares one between processes and machines.
 
+mod budget;
+mod learned;
 mod limiter;
+mod line;
 mod pace;
+mod penalty;
+mod response;
+mod stats;
+mod timeline;
 mod window;
 
-pub use limiter::WindowLimiter;
+pub use budget::Budget;
+pub use limiter::{BACKOFF, Limits, WindowLimiter};
+pub use line::{Line, Place, rank};
 pub use pace::Pace;
-pub use window::{SlidingLog, Window};
+pub use response::{Answer, read};
+pub use stats::{Counts, Stats, WindowStats, window_stats};
+pub use timeline::Timeline;
+pub use window::{Alignment, Meter, Micros, Window};

@@ -2,14 +2,15 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock as GovernorClock, Reference};
+use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::clock::Clock;
+use super::window::Micros;
 
 /// Rates in requests a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,97 +27,118 @@ pub struct Pace {
     pub burst: NonZeroU32,
 }
 
-/// Steps from the slowest to the fastest rate.
+/// Steps from the slowest to the fastest rate; near the rate that was refused last, a tenth of one.
 const STEPS: f64 = 20.0;
+const CAREFUL: f64 = 0.1;
 /// So long without a refusal raises the rate by a step, if somebody waited for it.
-const CLEAN: Duration = Duration::from_secs(5);
+const CLEAN: Micros = 5_000_000;
 
-/// Our clock under governor.
-#[derive(Debug, Clone)]
-pub(super) struct Monotonic(Arc<dyn Clock>);
+/// The moment of the call, as the limiter has read it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Moment(Arc<AtomicU64>);
 
-impl GovernorClock for Monotonic {
+impl GovernorClock for Moment {
     type Instant = Duration;
 
     fn now(&self) -> Self::Instant {
-        self.0.monotonic()
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 }
 
-type Governor = RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Duration>>;
+type Governor = RateLimiter<NotKeyed, InMemoryState, Moment, NoOpMiddleware<Duration>>;
 
 /// Spreads requests at the present rate.
 pub(super) struct Pacer {
     pace: Pace,
     rate: f64,
+    /// The rate that was refused last.
+    refused: Option<f64>,
     governor: Governor,
-    clock: Monotonic,
-    clean_since: Duration,
+    moment: Moment,
+    clean_since: Micros,
     waited: bool,
-    granted_since_cut: bool,
 }
 
-fn governor_at(rate: f64, burst: NonZeroU32, clock: &Monotonic) -> Governor {
+fn governor_at(rate: f64, burst: NonZeroU32, moment: &Moment) -> Governor {
     let period = Duration::from_secs_f64(1.0 / rate).max(Duration::from_nanos(1));
     let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-    RateLimiter::direct_with_clock(quota, clock.clone())
+    RateLimiter::direct_with_clock(quota, moment.clone())
 }
 
 impl Pacer {
-    pub(super) fn new(pace: Pace, clock: Arc<dyn Clock>) -> Self {
-        let clock = Monotonic(clock);
-        let (clean_since, governor) = (clock.now(), governor_at(pace.base, pace.burst, &clock));
-        Self { pace, rate: pace.base, governor, clock, clean_since, waited: false, granted_since_cut: true }
+    pub(super) fn new(pace: Pace, now: Micros) -> Self {
+        let moment = Moment(Arc::new(AtomicU64::new(now)));
+        let governor = governor_at(pace.base, pace.burst, &moment);
+        Self { pace, rate: pace.base, refused: None, governor, moment, clean_since: now, waited: false }
     }
 
-    /// Takes a place now, or says how long to wait before asking again.
-    pub(super) fn check(&mut self) -> Result<(), Duration> {
-        self.raise();
-        match self.governor.check() {
-            Ok(()) => {
-                self.granted_since_cut = true;
-                Ok(())
-            }
-            Err(refusal) => {
-                self.waited = true;
-                Err(refusal.wait_time_from(self.clock.now()).max(Duration::from_micros(100)))
-            }
+    /// Takes a place now, or says when to ask again.
+    pub(super) fn check(&mut self, now: Micros) -> Result<(), Micros> {
+        self.moment.0.store(now, Ordering::Relaxed);
+        self.raise(now);
+        self.governor.check().map_err(|refusal| {
+            self.waited = true;
+            let wait = refusal.wait_time_from(self.moment.now());
+            now + (wait.as_nanos().div_ceil(1000) as Micros).max(1)
+        })
+    }
+
+    /// The source refused: once per burst.
+    pub(super) fn cut(&mut self, now: Micros) {
+        self.refused = Some(self.rate);
+        self.set((self.rate / self.pace.backoff_factor).max(self.pace.min), now);
+    }
+
+    /// The source is slow, or has refused again: no faster for a while.
+    pub(super) const fn hold(&mut self, now: Micros) {
+        self.clean_since = now;
+        self.waited = false;
+    }
+
+    /// What the source says is left, as a rate.
+    pub(super) fn follow(&mut self, rate: f64, now: Micros) {
+        let rate = rate.clamp(self.pace.min, self.pace.max);
+        if (rate - self.rate).abs() > self.rate / STEPS {
+            self.set(rate, now);
         }
     }
 
-    /// The source refused. Refusals of requests that were sent before the last cut do not count again.
-    pub(super) fn cut(&mut self) {
-        self.clean_since = self.clock.now();
-        if std::mem::take(&mut self.granted_since_cut) {
-            self.set((self.rate / self.pace.backoff_factor).max(self.pace.min));
-        }
-    }
-
-    fn raise(&mut self) {
-        let now = self.clock.now();
-        if now.duration_since(self.clean_since) < CLEAN.into() {
+    fn raise(&mut self, now: Micros) {
+        if now < self.clean_since + CLEAN {
             return;
         }
         self.clean_since = now;
-        if std::mem::take(&mut self.waited) && self.rate < self.pace.max {
-            self.set((self.rate + (self.pace.max - self.pace.min) / STEPS).min(self.pace.max));
+        if !std::mem::take(&mut self.waited) || self.rate >= self.pace.max {
+            return;
         }
+        let step = (self.pace.max - self.pace.min) / STEPS;
+        let near = self.refused.is_some_and(|refused| self.rate + step >= refused);
+        let rate = (self.rate + if near { step * CAREFUL } else { step }).min(self.pace.max);
+        // Well beyond what was refused: the source has changed its mind.
+        self.refused = self.refused.filter(|refused| rate < refused + step);
+        self.set(rate, now);
     }
 
-    fn set(&mut self, rate: f64) {
+    fn set(&mut self, rate: f64, now: Micros) {
+        self.hold(now);
         self.rate = rate;
-        self.governor = governor_at(rate, self.pace.burst, &self.clock);
+        self.moment.0.store(now, Ordering::Relaxed);
+        self.governor = governor_at(rate, self.pace.burst, &self.moment);
         // A new limiter would let a whole burst through at once: those places are taken.
         let _ = self.governor.check_n(self.pace.burst);
     }
 
     /// The least time for `requests`, seconds.
     pub(super) fn least_seconds(&self, requests: u64) -> f64 {
-        requests.saturating_sub(u64::from(self.pace.burst.get())) as f64 / self.pace.max
+        requests.saturating_sub(u64::from(self.pace.burst.get())) as f64 / self.rate
     }
 
-    #[cfg(test)]
+    /// Requests a second, as of now.
     pub(super) const fn rate(&self) -> f64 {
         self.rate
+    }
+
+    pub(super) const fn backoff_factor(&self) -> f64 {
+        self.pace.backoff_factor
     }
 }

@@ -1,116 +1,220 @@
-//! The hard budget: an exact log of what was spent, against several sliding windows at once. Pure.
+//! One window of a source's limit: an exact account of what was spent in it. Pure.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// At most `weight` in any span of `period`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+use super::learned::Learned;
+
+/// Microseconds since 1970 UTC.
+pub type Micros = u64;
+
+/// A window is divided into so many grains; what is spent within one grain counts as spent at its end, so an account
+/// stays small and a wait is at most a grain longer than it had to be.
+const GRAINS: Micros = 1024;
+
+/// Where windows of one length lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Alignment {
+    /// Everywhere: no span of that length may hold more.
+    Rolling,
+    /// At multiples of their length of the UTC clock, as Binance's minute.
+    Fixed,
+}
+
+/// At most `weight` in a span of `period`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// What may be spent.
     pub weight: u32,
-    /// In any span of this length.
+    /// The length.
     pub period: Duration,
+    /// Which spans.
+    pub alignment: Alignment,
 }
 
-/// What was spent when, as long as it matters.
-#[derive(Debug, Clone)]
-pub struct SlidingLog {
-    windows: Vec<Window>,
-    spent: VecDeque<(Duration, u32)>,
+impl Window {
+    /// At most `weight` in any span of `period`.
+    pub const fn rolling(weight: u32, period: Duration) -> Self {
+        Self { weight, period, alignment: Alignment::Rolling }
+    }
+
+    /// At most `weight` in each `period` of the UTC clock.
+    pub const fn fixed(weight: u32, period: Duration) -> Self {
+        Self { weight, period, alignment: Alignment::Fixed }
+    }
+
+    /// Servers count arrivals, and by their own clock: what is sent at one moment may be counted so much earlier or
+    /// later, by default. A twentieth of the period, between 50 and 250 ms.
+    pub fn spread(&self) -> Duration {
+        (self.period / 20).clamp(Duration::from_millis(50), Duration::from_millis(250))
+    }
 }
 
-impl SlidingLog {
-    /// An empty log under `windows`; none means no limit.
-    pub fn new(windows: Vec<Window>) -> Self {
-        Self { windows, spent: VecDeque::new() }
+/// What others spent of the same limit, as far as the source has told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Foreign {
+    weight: u32,
+    until: Micros,
+}
+
+/// The account of one window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meter {
+    /// What the limit is thought to be.
+    pub learned: Learned,
+    alignment: Alignment,
+    period: Micros,
+    /// See [`Window::spread`].
+    spread: Micros,
+    /// Rolling: number of the grain at whose end it counts as spent. Fixed: number of the window. Oldest first.
+    spent: VecDeque<(u64, u32)>,
+    /// Of all entries.
+    total: u32,
+    foreign: Foreign,
+}
+
+impl Meter {
+    /// An empty account of `share` (0 to 1) of `window`.
+    pub fn new(window: Window, share: f64, spread: Duration) -> Self {
+        let limit = ((f64::from(window.weight) * share) as u32).max(1);
+        Self {
+            learned: Learned::new(limit),
+            alignment: window.alignment,
+            period: window.period.as_micros() as Micros,
+            spread: spread.as_micros() as Micros,
+            spent: VecDeque::new(),
+            total: 0,
+            foreign: Foreign::default(),
+        }
     }
 
-    /// Whether `weight` fits every window at all.
-    pub fn can_ever_spend(&self, weight: u32) -> bool {
-        self.windows.iter().all(|window| weight <= window.weight)
+    /// The window's length.
+    pub const fn period(&self) -> Micros {
+        self.period
     }
 
-    /// The first moment, not before `now`, at which `weight` may be spent.
-    pub fn earliest(&self, now: Duration, weight: u32) -> Duration {
-        self.windows.iter().map(|window| self.earliest_in(*window, now, weight)).max().unwrap_or(now)
+    /// How long a spend counts at most.
+    pub const fn memory(&self) -> Micros {
+        self.period + 2 * self.spread
     }
 
-    fn earliest_in(&self, window: Window, now: Duration, weight: u32) -> Duration {
-        let counts = |at: Duration| at + window.period > now;
-        let mut used: u64 =
-            self.spent.iter().filter(|(at, _)| counts(*at)).map(|(_, weight)| u64::from(*weight)).sum();
-        let mut moment = now;
-        for (at, spent) in self.spent.iter().filter(|(at, _)| counts(*at)) {
-            if used + u64::from(weight) <= u64::from(window.weight) {
+    fn grain(&self) -> Micros {
+        (self.period / GRAINS).max(1)
+    }
+
+    /// When an entry stops to count.
+    fn end_of(&self, entry: u64) -> Micros {
+        match self.alignment {
+            Alignment::Rolling => entry * self.grain() + self.period + self.spread,
+            Alignment::Fixed => (entry + 1) * self.period + self.spread,
+        }
+    }
+
+    /// The fixed windows in which a spend at `at` may be counted.
+    fn arrivals(&self, at: Micros) -> RangeInclusive<u64> {
+        at.saturating_sub(self.spread) / self.period..=(at + self.spread) / self.period
+    }
+
+    fn foreign_at(&self, at: Micros) -> u32 {
+        if self.foreign.until > at { self.foreign.weight } else { 0 }
+    }
+
+    /// What of our own counts against a spend at `at`.
+    fn own(&self, at: Micros) -> u32 {
+        match self.alignment {
+            Alignment::Rolling => {
+                let gone = self.spent.iter().take_while(|(entry, _)| self.end_of(*entry) <= at);
+                self.total - gone.map(|(_, weight)| weight).sum::<u32>()
+            }
+            // Near an edge a spend is in two windows: the fuller one decides.
+            Alignment::Fixed => {
+                let windows = self.arrivals(at);
+                let near = self.spent.iter().filter(|(window, _)| windows.contains(window));
+                near.map(|(_, weight)| *weight).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// What counts against a spend at `at`.
+    pub fn used(&self, at: Micros) -> u32 {
+        self.own(at) + self.foreign_at(at)
+    }
+
+    /// The first moment, not before `now`, at which `weight` may be spent under a limit of `limit`.
+    pub fn earliest(&self, now: Micros, weight: u32, limit: u32) -> Micros {
+        let room = limit.max(weight) - weight;
+        let mut own = self.own(now);
+        if own + self.foreign_at(now) <= room {
+            return now;
+        }
+        for (entry, spent) in &self.spent {
+            let end = self.end_of(*entry);
+            if end <= now {
+                continue;
+            }
+            if own <= room && self.foreign.until <= end {
                 break;
             }
-            used -= u64::from(*spent);
-            moment = *at + window.period;
+            own = if self.alignment == Alignment::Rolling { own - spent } else { self.own(end) };
+            if own + self.foreign_at(end) <= room {
+                return end;
+            }
         }
-        moment
+        self.foreign.until.max(now)
+    }
+
+    /// When the last of `total` could be spent, in steps that fit, from `now` on.
+    pub fn backlog(&self, now: Micros, total: u64) -> Micros {
+        let limit = u64::from(self.learned.limit());
+        let (rounds, rest) = (total.saturating_sub(1) / limit, (total.saturating_sub(1) % limit + 1) as u32);
+        if self.alignment == Alignment::Rolling || rounds == 0 {
+            return self.earliest(now, rest, limit as u32) + rounds * (self.period + self.spread);
+        }
+        let free = limit.saturating_sub(u64::from(self.used(now)));
+        let later = total.saturating_sub(free).div_ceil(limit);
+        (now / self.period + later) * self.period + self.spread
     }
 
     /// Notes that `weight` is spent at `at`, which is not before anything noted earlier.
-    pub fn spend(&mut self, at: Duration, weight: u32) {
-        let longest = self.windows.iter().map(|window| window.period).max().unwrap_or_default();
-        while self.spent.front().is_some_and(|(old, _)| *old + longest <= at) {
+    pub fn spend(&mut self, at: Micros, weight: u32) {
+        while let Some((entry, gone)) = self.spent.front().copied()
+            && self.end_of(entry) <= at
+        {
             self.spent.pop_front();
+            self.total -= gone;
         }
-        if !self.windows.is_empty() {
-            self.spent.push_back((at, weight));
-        }
-    }
-
-    /// The least time in which `weight` can be spent in steps of one, from an empty log.
-    pub fn least_duration(&self, weight: u64) -> Duration {
-        let full = |window: &Window| (weight.saturating_sub(1) / u64::from(window.weight.max(1))) as u32;
-        self.windows.iter().map(|window| window.period.saturating_mul(full(window))).max().unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn windows() -> impl Strategy<Value = Vec<Window>> {
-        let one = (1..30_u32, 1..50_u64)
-            .prop_map(|(weight, seconds)| Window { weight, period: Duration::from_secs(seconds) });
-        prop::collection::vec(one, 1..4)
-    }
-
-    proptest! {
-        #[test]
-        fn no_window_is_ever_exceeded_and_no_wait_is_longer_than_needed(
-            windows in windows(), calls in prop::collection::vec((0..8_u64, 1..6_u32), 1..80),
-        ) {
-            let mut log = SlidingLog::new(windows.clone());
-            let mut now = Duration::ZERO;
-            let mut sent: Vec<(Duration, u32)> = Vec::new();
-            let over = |sent: &[(Duration, u32)], at: Duration, weight: u32| windows.iter().any(|window| {
-                let used: u32 = sent.iter().filter(|(then, _)| *then + window.period > at).map(|(_, weight)| weight).sum();
-                used + weight > window.weight
-            });
-            for (pause, weight) in calls {
-                now += Duration::from_secs(pause);
-                if !log.can_ever_spend(weight) { continue }
-                let at = log.earliest(now, weight);
-                prop_assert!(at >= now && !over(&sent, at, weight));
-                if at > now {
-                    prop_assert!(over(&sent, at.saturating_sub(Duration::from_nanos(1)), weight), "could have gone earlier");
-                }
-                log.spend(at, weight);
-                sent.push((at, weight));
-                now = at;
+        let entries = match self.alignment {
+            Alignment::Rolling => at.div_ceil(self.grain())..=at.div_ceil(self.grain()),
+            Alignment::Fixed => self.arrivals(at),
+        };
+        for entry in entries {
+            // From the back: a fixed window's neighbour may be there already.
+            match self.spent.iter_mut().rev().find(|(held, _)| *held <= entry) {
+                Some((held, spent)) if *held == entry => *spent += weight,
+                _ => self.spent.push_back((entry, weight)),
             }
+            self.total += weight;
         }
     }
 
-    #[test]
-    fn the_least_duration_counts_full_windows() {
-        let log = SlidingLog::new(vec![Window { weight: 40, period: Duration::from_secs(60) }]);
-        for (weight, seconds) in [(0, 0), (40, 0), (41, 60), (80, 60), (81, 120)] {
-            assert_eq!(log.least_duration(weight), Duration::from_secs(seconds), "{weight}");
-        }
+    /// The source has counted `used` in this window by now, ours and everybody's. What we sent and it has not yet
+    /// counted is in our account, so the difference is at least what others spent.
+    pub fn correct(&mut self, now: Micros, used: u32, reset: Option<Micros>) {
+        let own = self.own(now);
+        let end = match self.alignment {
+            Alignment::Rolling => now + self.period + self.spread,
+            Alignment::Fixed => (now / self.period + 1) * self.period + self.spread,
+        };
+        let until = reset.map_or(end, |reset| (reset + self.spread).min(end));
+        self.foreign = Foreign { weight: used.saturating_sub(own), until };
+    }
+
+    /// Counts everything before `now` as spent: a start that knows nothing of what was.
+    pub fn assume_full(&mut self, now: Micros) {
+        self.correct(now, self.learned.most(), None);
     }
 }

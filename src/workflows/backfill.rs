@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::ports::{
-    CheckpointStore, ChunkStrategy, Clock, DataAdapter, DataWriter, Event, ProgressReporter, RateLimiter,
+    Ask, CheckpointStore, ChunkStrategy, Clock, DataAdapter, DataWriter, Event, Priority, ProgressReporter,
+    RateLimiter,
 };
 use crate::report::{Failure, Plan, Report, Status};
 use crate::retry::RetryPolicy;
@@ -17,7 +18,7 @@ use crate::unique::unique;
 
 use super::claims::Claims;
 use super::pipeline::{self, Outcome};
-use super::prepare::{Prepared, Task, announce, count, prepare};
+use super::prepare::{Prepared, Task, announce, count, prepare, price};
 use super::tally::Tally;
 
 /// Whether an earlier run's checkpoint counts.
@@ -45,6 +46,8 @@ pub struct BackfillSpec {
     pub concurrency: usize,
     /// Whether an earlier run's checkpoint counts.
     pub resume: Resume,
+    /// Who goes first where several runs wait for one quota.
+    pub priority: Priority,
     /// A longer wait for quota ends the run as parked; `None`: wait as long as it takes.
     pub max_wait: Option<Duration>,
     /// A bar counts as closed this long after its end.
@@ -80,12 +83,18 @@ impl BackfillSpec {
             range,
             concurrency: 8,
             resume: Resume::Always,
+            priority: Priority::Backfill,
             max_wait: None,
             lag,
             retry,
             owner: nobody(),
             lease: Duration::from_secs(60),
         }
+    }
+
+    /// For a request of `weight`.
+    pub(super) const fn ask(&self, weight: u32) -> Ask {
+        Ask { weight, priority: self.priority, max_wait: self.max_wait }
     }
 
     /// What is wrong with the call itself; known before anything is asked.
@@ -184,6 +193,7 @@ impl Backfill {
         };
         outcome.cancelled |= stopped;
         claims.release().await;
+        self.parts.limiter.close().await;
         let report =
             self.report(&tasks, &refused, &outcome, self.parts.clock.monotonic().saturating_sub(started));
         self.parts.reporter.report(&Event::Finished { rows: report.records_written });
@@ -215,9 +225,8 @@ impl Backfill {
         let bars = |task: &Task| {
             task.missing.iter().map(|r| task.series.timeframe.count(r.start(), r.end())).sum::<u64>()
         };
-        let chunks_of = |task: &Task| count(&self.parts, task, &task.missing);
-        let chunks = tasks.iter().map(chunks_of).sum();
-        let weight = tasks.iter().map(|task| chunks_of(task) * u64::from(task.capability.weight)).sum();
+        let chunks = tasks.iter().map(|task| count(&self.parts, task, &task.missing)).sum();
+        let weight = tasks.iter().map(|task| price(&self.parts, task)).sum();
         Plan {
             series: tasks.len() as u64,
             chunks,
@@ -226,7 +235,7 @@ impl Backfill {
             weight,
             bars: tasks.iter().map(bars).sum(),
             bars_beyond_retention: tasks.iter().map(Task::bars_beyond_retention).sum(),
-            least_seconds: self.parts.limiter.least_duration(weight).as_secs_f64(),
+            least_seconds: self.parts.limiter.least_duration(chunks, weight).as_secs_f64(),
             errors: refused.iter().map(|(series, error)| Failure::new(series.as_ref(), error)).collect(),
         }
     }

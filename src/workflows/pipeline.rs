@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
-use crate::ports::{Checkpoint, Event, Feedback, FetchRequest, Fetched, Observation, Receipt};
+use crate::ports::{
+    Checkpoint, Event, Feedback, FetchRequest, Fetched, Observation, Permit, Receipt, SLOW, Verdict,
+};
 use crate::quality::{self, Checked};
 use crate::time_range::TimeRange;
 
@@ -22,7 +24,7 @@ use super::backfill::{BackfillSpec, Parts};
 use super::claims::Claims;
 use super::committer::{BACKLOG, Committer, delta};
 use super::planner::{Chunk, Planner};
-use super::prepare::Task;
+use super::prepare::{Task, verdict_of};
 use super::tally::Tally;
 
 /// Chunks of one series that may fail in a row before the series is given up.
@@ -182,15 +184,14 @@ impl Pipeline {
         let request = FetchRequest { series: task.series.clone(), range: chunk.range };
         let mut attempt = 0;
         loop {
-            self.permit(task.capability.weight).await?;
-            let error = match self.fetch(task, &request).await {
+            let permit = self.permit(task.weight(chunk.range)).await?;
+            let error = match self.fetch(task, &request, permit).await {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
             if error.kind() == Kind::RateLimited {
                 // The limiter now makes everybody wait; `permit` parks where that is too long.
                 tracing::warn!("{}: {error}", task.key);
-                self.parts.limiter.report(Feedback::Throttled { until: error.until() });
                 continue;
             }
             attempt += 1;
@@ -215,27 +216,33 @@ impl Pipeline {
         }
     }
 
-    async fn permit(&self, weight: u32) -> Result<()> {
-        let waiting = self.parts.limiter.acquire(weight, self.spec.max_wait);
-        let waited = self.cancel.guard(waiting).await?;
-        if waited > Duration::ZERO {
-            self.tally.throttle(waited);
-            self.parts.reporter.report(&Event::Throttled { waited });
+    async fn permit(&self, weight: u32) -> Result<Permit> {
+        let permit = self.cancel.guard(self.parts.limiter.acquire(self.spec.ask(weight))).await?;
+        if permit.waited > Duration::ZERO {
+            self.tally.throttle(permit.waited);
+            self.parts.reporter.report(&Event::Throttled { waited: permit.waited });
         }
-        Ok(())
+        Ok(permit)
     }
 
-    async fn fetch(&self, task: &Task, request: &FetchRequest) -> Result<Fetched> {
+    /// Asks once; limiter and strategy learn from what becomes of it.
+    async fn fetch(&self, task: &Task, request: &FetchRequest, permit: Permit) -> Result<Fetched> {
         self.tally.request();
         let sent = self.parts.clock.monotonic();
-        let fetched = self.cancel.guard(self.parts.adapter.fetch(request)).await?;
-        self.parts.limiter.report(Feedback::Success);
+        let fetched = self.cancel.guard(self.parts.adapter.fetch(request)).await;
+        let elapsed = self.parts.clock.monotonic().saturating_sub(sent);
+        let is_slow = elapsed > SLOW;
+        let verdict = fetched.as_ref().map_or_else(verdict_of, |_| Verdict::Answered { is_slow });
+        let quotas = fetched.as_ref().map(|fetched| &*fetched.quotas).unwrap_or_default();
+        let (epoch, weight) = (Some(permit.epoch), task.weight(request.range));
+        self.parts.limiter.report(Feedback { epoch, weight, verdict, quotas });
+        let fetched = fetched?;
         let (timeframe, range) = (task.series.timeframe, request.range);
         self.parts.strategy.observe(&Observation {
             timeframe,
             bars: timeframe.count(range.start(), range.end()),
             rows: fetched.batch.len() as u64,
-            elapsed: self.parts.clock.monotonic().saturating_sub(sent),
+            elapsed,
             truncated: fetched.truncated,
         });
         Ok(fetched)

@@ -36,7 +36,7 @@ impl Planner {
         while let Some((index, mut missing)) = self.queue.pop_front() {
             let Some(range) = missing.pop_front() else { continue };
             let task = &tasks[index];
-            let chunk = strategy.first_chunk(range, task.series.timeframe, task.capability.rows_per_request);
+            let chunk = strategy.first_chunk(range, task.series.timeframe, task.capability.prices.page());
             if let Some(rest) = TimeRange::non_empty(chunk.end(), range.end()) {
                 missing.push_front(rest);
             }

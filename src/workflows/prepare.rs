@@ -11,7 +11,7 @@ use crate::cancel::Cancel;
 use crate::chunking::chunks;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Kind, Result};
-use crate::ports::{Capability, Checkpoint, Feedback};
+use crate::ports::{Capability, Checkpoint, Feedback, Verdict};
 use crate::report::SeriesReport;
 use crate::series::{DataType, Series, encode_segment};
 use crate::time_range::{Millis, TimeRange, iso};
@@ -114,6 +114,11 @@ impl Task {
         self.failed_in_a_row.store(0, Ordering::Relaxed);
     }
 
+    /// What a request for `range` costs.
+    pub(super) fn weight(&self, range: TimeRange) -> u32 {
+        self.capability.prices.weight(self.series.timeframe.count(range.start(), range.end()))
+    }
+
     /// Bars that no request can bring back.
     pub(super) fn bars_beyond_retention(&self) -> u64 {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,8 +198,16 @@ impl Task {
 
 /// How many chunks the strategy makes of `ranges` as it cuts now.
 pub(super) fn count(parts: &Parts, task: &Task, ranges: &[TimeRange]) -> u64 {
-    let most = task.capability.rows_per_request;
-    chunks(ranges.to_vec(), task.series.timeframe, most, &*parts.strategy).count() as u64
+    cut(parts, task, ranges).count() as u64
+}
+
+/// What the chunks of what is missing cost together.
+pub(super) fn price(parts: &Parts, task: &Task) -> u64 {
+    cut(parts, task, &task.missing).map(|chunk| u64::from(task.weight(chunk))).sum()
+}
+
+fn cut(parts: &Parts, task: &Task, ranges: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
+    chunks(ranges.to_vec(), task.series.timeframe, task.capability.prices.page(), &*parts.strategy)
 }
 
 /// What `name` is called at the source. A look-up is pinned beside the checkpoints, so that a resumed run
@@ -219,15 +232,13 @@ async fn resolve(
         return Ok(symbol);
     }
     let asking = async {
-        let waited = parts.limiter.acquire(1, spec.max_wait).await?;
-        tally.throttle(waited);
+        let permit = parts.limiter.acquire(spec.ask(1)).await?;
+        tally.throttle(permit.waited);
         tally.request();
         let symbol = parts.adapter.resolve(name).await;
-        if let Err(error) = &symbol
-            && error.kind() == Kind::RateLimited
-        {
-            parts.limiter.report(Feedback::Throttled { until: error.until() });
-        }
+        let verdict = symbol.as_ref().map_or_else(verdict_of, |_| Verdict::Answered { is_slow: false });
+        let epoch = Some(permit.epoch);
+        parts.limiter.report(Feedback { epoch, weight: 1, verdict, quotas: &[] });
         symbol
     };
     let symbol = cancel.guard(asking).await?;
@@ -240,6 +251,14 @@ async fn resolve(
     };
     parts.store.commit(&pin, &pinned).await?;
     Ok(symbol)
+}
+
+/// What a failed request says about quota.
+pub(super) fn verdict_of(error: &Error) -> Verdict {
+    match error.kind() {
+        Kind::RateLimited => Verdict::Refused { until: error.until() },
+        _ => Verdict::Failed,
+    }
 }
 
 fn series_of(parts: &Parts, spec: &BackfillSpec, symbol: &str) -> Vec<Series> {

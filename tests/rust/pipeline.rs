@@ -13,10 +13,10 @@ use quant_framework::chunking::FixedChunkStrategy;
 use quant_framework::clock::ManualClock;
 use quant_framework::error::{Error, Result};
 use quant_framework::ports::{
-    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched,
+    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched, Prices,
     ProgressReporter, Receipt,
 };
-use quant_framework::rate_limit::{Window, WindowLimiter};
+use quant_framework::rate_limit::{Limits, Window, WindowLimiter};
 use quant_framework::records::Batch;
 use quant_framework::report::{Report, Status};
 use quant_framework::series::{DataType, Series};
@@ -67,7 +67,7 @@ impl DataAdapter for Source {
         "test"
     }
     fn capability(&self, _: DataType, _: Timeframe) -> Result<Capability> {
-        Ok(Capability { rows_per_request: 60, weight: 1, retention_bars: None })
+        Ok(Capability { prices: Prices::flat(60, 1), retention_bars: None })
     }
     fn is_exact(&self, _: &str) -> bool {
         true
@@ -231,7 +231,7 @@ impl World {
         max_wait: Option<Duration>,
     ) -> Backfill {
         let clock = Arc::new(ManualClock::new(NOW));
-        let window = Window { weight: limit, period: Duration::from_secs(60) };
+        let window = Window::rolling(limit, Duration::from_secs(60));
         let range = TimeRange::new(start, start + minutes * 60_000).unwrap();
         let symbols = vec!["A".to_owned(), "B".to_owned()];
         let mut spec = BackfillSpec::new(symbols, vec![MINUTE], vec![DataType::Ohlcv], range);
@@ -246,7 +246,7 @@ impl World {
                 rounds: Arc::clone(&self.rounds),
             }),
             strategy: Arc::new(FixedChunkStrategy::new(cell)),
-            limiter: Arc::new(WindowLimiter::new(vec![window], None, Arc::clone(&clock) as _)),
+            limiter: Arc::new(WindowLimiter::new(Limits::new(vec![window], None), Arc::clone(&clock) as _)),
             reporter: Arc::new(Events::default()),
             clock,
         };

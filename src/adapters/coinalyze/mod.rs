@@ -18,7 +18,7 @@ use super::http::Http;
 use super::scan::scan_history;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched};
+use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched, Prices};
 use crate::secret::Secret;
 use crate::series::DataType;
 use crate::time_range::iso;
@@ -91,7 +91,7 @@ impl CoinalyzeAdapter {
 
     async fn markets(&self) -> Result<&Vec<Market>> {
         let load = || async {
-            let body = self.http.get("future-markets", &[]).await?;
+            let (body, _) = self.http.get("future-markets", &[]).await?;
             serde_json::from_slice(&body)
                 .map_err(|error| Error::data(format!("the list of markets is unreadable: {error}")))
         };
@@ -126,7 +126,7 @@ impl DataAdapter for CoinalyzeAdapter {
         interval(timeframe).map_err(|error| error.context(data_type))?;
         let daily = timeframe == Timeframe::Minutes(1440);
         let retention_bars = self.retention.filter(|_| !daily);
-        Ok(Capability { rows_per_request: ROWS_PER_REQUEST, weight: 1, retention_bars })
+        Ok(Capability { prices: Prices::flat(ROWS_PER_REQUEST, 1), retention_bars })
     }
 
     fn is_exact(&self, symbol: &str) -> bool {
@@ -140,7 +140,7 @@ impl DataAdapter for CoinalyzeAdapter {
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched> {
         let (series, query) = (&request.series, self.query(request)?);
         let path = endpoint(series.data_type);
-        let body = self.http.get(path, &query).await?;
+        let (body, quotas) = self.http.get(path, &query).await?;
         let mut found = scan_history(&body, history::fields(series.data_type))
             .map_err(|error| error.context(format!("{path} of {}", series.symbol)))?;
         let Some(history) = found.pop() else {
@@ -161,6 +161,7 @@ impl DataAdapter for CoinalyzeAdapter {
             batch: batch(series.data_type, history.columns)?,
             bytes: body.len() as u64,
             truncated: false,
+            quotas,
             lineage: lineage.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         })
     }

@@ -28,7 +28,13 @@ fn rows(data_type: DataType, count: usize) -> Fetched {
         }
     });
     let batch = Batch::new(data_type, ts, columns.collect()).unwrap();
-    Fetched { batch, bytes: 0, truncated: false, lineage: vec![("endpoint".into(), "/x".into())] }
+    Fetched {
+        batch,
+        bytes: 0,
+        truncated: false,
+        quotas: Vec::new(),
+        lineage: vec![("endpoint".into(), "/x".into())],
+    }
 }
 
 fn series(symbol: &str, data_type: DataType) -> Series {

@@ -1,0 +1,168 @@
+//! What a scope (an API key, an egress address) may spend: several windows at once, a penalty box, and what the source
+//! says about both. One pure value, the same in one process, in a file and in a database.
+
+use serde::{Deserialize, Serialize};
+
+use super::penalty::Penalty;
+use super::window::{Meter, Micros, Window};
+use crate::ports::Quota;
+
+/// A window that is less full than this is not what a refusal is about.
+const SUSPECT: f64 = 0.5;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    meters: Vec<Meter>,
+    penalty: Penalty,
+    /// Bursts of refusals so far. A refusal of a request that was permitted in an earlier epoch tells nothing new.
+    epoch: u64,
+}
+
+impl Budget {
+    /// Nothing spent yet.
+    pub fn new(meters: Vec<Meter>) -> Self {
+        Self { meters, penalty: Penalty::default(), epoch: 0 }
+    }
+
+    /// Everything before `now` counts as spent.
+    pub fn assume_full(&mut self, now: Micros) {
+        self.meters.iter_mut().for_each(|meter| meter.assume_full(now));
+    }
+
+    /// The accounts, in the order of the windows.
+    pub fn meters(&self) -> &[Meter] {
+        &self.meters
+    }
+
+    /// See [`Penalty`].
+    pub const fn penalty(&self) -> &Penalty {
+        &self.penalty
+    }
+
+    /// What a permit of this moment carries.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The window that `weight` can never fit.
+    pub fn too_small_for<'a>(&self, weight: u32, windows: &'a [Window]) -> Option<&'a Window> {
+        let most = self.meters.iter().map(|meter| meter.learned.most());
+        windows.iter().zip(most).find(|(_, most)| *most < weight).map(|(window, _)| window)
+    }
+
+    /// The first moment, not before `now`, at which `weight` may be spent.
+    pub fn earliest(&self, now: Micros, weight: u32) -> Micros {
+        let mut at = self.penalty.earliest(now);
+        // A moment that suits one window may not suit another that was asked before it.
+        loop {
+            let later =
+                self.meters.iter().fold(at, |at, meter| meter.earliest(at, weight, meter.learned.limit()));
+            if later == at {
+                return at;
+            }
+            at = later;
+        }
+    }
+
+    /// Whether `weight` may be spent now, or when to ask again.
+    pub fn check(&mut self, now: Micros, weight: u32) -> Result<(), Micros> {
+        let penalty = self.penalty.earliest(now);
+        if penalty > now {
+            return Err(penalty);
+        }
+        let mut at = now;
+        for meter in &mut self.meters {
+            let earliest = meter.earliest(now, weight, meter.learned.limit());
+            if earliest > now {
+                meter.learned.want();
+                at = at.max(earliest);
+            }
+        }
+        if at > now { Err(self.earliest(at, weight)) } else { Ok(()) }
+    }
+
+    /// Notes a spend.
+    pub fn spend(&mut self, now: Micros, weight: u32) {
+        self.penalty.spend(now);
+        self.meters.iter_mut().for_each(|meter| meter.spend(now, weight));
+    }
+
+    /// When the last of `total` could be spent, from `now` on.
+    pub fn backlog(&self, now: Micros, total: u64) -> Micros {
+        let at = self.penalty.until().max(now);
+        self.meters.iter().map(|meter| meter.backlog(at, total)).max().unwrap_or(at)
+    }
+
+    /// Of `total`, what is spent after the last wait for a window.
+    pub fn last_round(&self, total: u64) -> u64 {
+        let rest = |meter: &Meter| total.saturating_sub(1) % u64::from(meter.learned.limit()) + 1;
+        self.meters.iter().max_by_key(|meter| meter.backlog(0, total)).map_or(total, rest)
+    }
+
+    /// The source answered a request permitted in `epoch`. Whether somebody may go on earlier for it.
+    pub fn answer(&mut self, now: Micros, weight: u32, epoch: u64) -> bool {
+        if epoch != self.epoch {
+            return false;
+        }
+        for meter in &mut self.meters {
+            let used = meter.used(now);
+            let period = meter.period();
+            meter.learned.answer(now, period, used, weight);
+        }
+        self.penalty.answer()
+    }
+
+    /// The source refused a request permitted in `epoch`, until then if it said so. Whether this begins a burst.
+    pub fn refuse(
+        &mut self,
+        now: Micros,
+        weight: u32,
+        epoch: u64,
+        until: Option<Micros>,
+        factor: f64,
+    ) -> bool {
+        let is_first = epoch == self.epoch;
+        let fill = |meter: &Meter| f64::from(meter.used(now)) / f64::from(meter.learned.limit());
+        let fullest = self.meters.iter_mut().max_by(|a, b| fill(a).total_cmp(&fill(b)));
+        let mut period = Micros::MAX;
+        if let Some(meter) = fullest {
+            period = meter.period();
+            let used = meter.used(now);
+            if !is_first {
+                meter.learned.refuse_again(weight, factor);
+            } else if fill(meter) >= SUSPECT {
+                meter.learned.refuse(now, period, used, weight, factor);
+            }
+        }
+        self.penalty.refuse(now, until, period, is_first);
+        self.epoch += u64::from(is_first);
+        is_first
+    }
+
+    /// What the source's headers said of one window of it; the one meant is that of its period or of its limit, or the
+    /// only one. `reset`: its reset, here.
+    pub fn heed(&mut self, now: Micros, quota: &Quota, reset: Option<Micros>) {
+        let only = self.meters.len() == 1;
+        let meant = self.meters.iter_mut().find(|meter| match (quota.period, quota.limit) {
+            (Some(period), _) => meter.period() == period.as_micros() as Micros,
+            (None, Some(limit)) => only || meter.learned.most() == limit,
+            (None, None) => only,
+        });
+        let Some(meter) = meant else {
+            // Nothing is known of that window, but that it is used up.
+            if let (Some(0), Some(reset)) = (quota.remaining, reset) {
+                self.penalty.pause(reset);
+            }
+            return;
+        };
+        if let Some(limit) = quota.limit {
+            meter.learned.declare(now, limit);
+        }
+        let left =
+            quota.remaining.map(|left| quota.limit.unwrap_or(meter.learned.limit()).saturating_sub(left));
+        if let Some(used) = quota.used.or(left) {
+            meter.correct(now, used, reset);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What an HTTP answer says about quota: refusals in every dress, Retry-After, and quota headers. Pure.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use serde_json::Value;
+
+use crate::ports::{Quota, Verdict};
+use crate::time_range::Millis;
+
+/// A ban that does not say for how long: 418 (Binance: from 2 minutes), 403 (Bybit: at least 10).
+const BAN: Millis = 120_000;
+const FORBIDDEN: Millis = 600_000;
+/// Refusals inside a body are short.
+const SHORT: usize = 1024;
+/// Refusals by `retCode` (Bybit) and `code` (OKX) in the body of any status.
+const RET_CODES: [i64; 2] = [10006, 10018];
+const CODES: [i64; 2] = [50011, 50061];
+/// Binance: too much weight or too many orders.
+const BINANCE: i64 = -1003;
+
+/// See [`read`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What the answer means for quota alone; [`Verdict::Failed`] where it is no success and no refusal.
+    pub verdict: Verdict,
+    /// What its headers say.
+    pub quotas: Vec<Quota>,
+}
+
+/// Reads an answer. `header` finds a header by its lower-case name; `headers` are all names and values, lower-case.
+pub fn read<'a>(
+    status: u16,
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    body: &[u8],
+    now: Millis,
+) -> Answer {
+    let mut found = Headers::default();
+    headers.for_each(|(name, value)| found.take(name, value.trim(), now));
+    let refused = |until: Option<Millis>| Verdict::Refused { until };
+    let verdict = match (status, refusal_in(body)) {
+        (429, said) => refused(found.retry_after.or(said.flatten()).or(found.reset_when_used_up())),
+        (418, said) => refused(found.retry_after.or(said.flatten()).or(Some(now + BAN))),
+        (403, _) if is_too_frequent(body) => refused(found.retry_after.or(Some(now + FORBIDDEN))),
+        (_, Some(said)) => refused(found.retry_after.or(said).or(found.reset_when_used_up())),
+        (200..=299, None) => Verdict::Answered { is_slow: false },
+        _ => Verdict::Failed,
+    };
+    Answer { verdict, quotas: found.quotas() }
+}
+
+/// The refusal that a short JSON body spells, and the end of the ban if it says so.
+fn refusal_in(body: &[u8]) -> Option<Option<Millis>> {
+    if body.len() > SHORT || body.first() != Some(&b'{') {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let number = |name: &str| {
+        let value = body.get(name)?;
+        value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    };
+    if number("retCode").is_some_and(|code| RET_CODES.contains(&code)) {
+        return Some(None);
+    }
+    match number("code")? {
+        code if CODES.contains(&code) => Some(None),
+        BINANCE => {
+            let text = body.get("msg").and_then(Value::as_str).unwrap_or_default();
+            let end = text.split_once("banned until ").map(|(_, rest)| rest);
+            let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+            Some(end.and_then(|end| digits(end).parse().ok()))
+        }
+        _ => None,
+    }
+}
+
+fn is_too_frequent(body: &[u8]) -> bool {
+    body.len() <= SHORT && String::from_utf8_lossy(body).to_ascii_lowercase().contains("too frequent")
+}
+
+/// Seconds, whole or not, or an HTTP date.
+fn retry_after(text: &str, now: Millis) -> Option<Millis> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return (seconds >= 0.0 && seconds.is_finite()).then(|| now + (seconds * 1000.0).ceil() as Millis);
+    }
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp_millis().max(now))
+}
+
+/// Headers leave the unit open: below a million it is seconds from now, above a billion seconds since 1970, above a
+/// trillion milliseconds. Anything else is not understood.
+fn reset(text: &str, now: Millis) -> Option<Millis> {
+    let value = text.parse::<f64>().ok().filter(|value| *value >= 0.0)?;
+    match value {
+        ..1e6 => Some(now + (value * 1000.0).ceil() as Millis),
+        1e9..1e12 => Some((value * 1000.0).ceil() as Millis),
+        1e12..1e15 => Some(value as Millis),
+        _ => None,
+    }
+}
+
+/// A whole number at the start of `text`: `40`, or `40, 40;w=60`.
+fn whole(text: &str) -> Option<u32> {
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[derive(Default)]
+struct Headers {
+    retry_after: Option<Millis>,
+    /// `X-RateLimit-*` and its kin, which speak of one window.
+    single: Quota,
+    /// Binance's, one per window.
+    used: Vec<Quota>,
+    /// IETF, by name: (name, quota).
+    named: Vec<(String, Quota)>,
+}
+
+impl Headers {
+    fn take(&mut self, name: &str, value: &str, now: Millis) {
+        match name {
+            "retry-after" => self.retry_after = retry_after(value, now),
+            "ratelimit-policy" | "ratelimit" => self.structured(value, now),
+            "x-ratelimit-limit" | "ratelimit-limit" | "x-rate-limit-limit" | "x-bapi-limit" => {
+                self.single.limit = whole(value);
+            }
+            "x-ratelimit-remaining"
+            | "ratelimit-remaining"
+            | "x-rate-limit-remaining"
+            | "x-bapi-limit-status" => {
+                self.single.remaining = whole(value);
+            }
+            "x-ratelimit-reset"
+            | "ratelimit-reset"
+            | "x-rate-limit-reset"
+            | "x-bapi-limit-reset-timestamp" => {
+                self.single.reset = reset(value, now);
+            }
+            _ => {
+                if let Some(period) = name.strip_prefix("x-mbx-used-weight-").and_then(interval) {
+                    self.used.push(Quota { period: Some(period), used: whole(value), ..Quota::default() });
+                }
+            }
+        }
+    }
+
+    /// `"name";q=40;w=60`, `"name";r=17;t=23`, several separated by commas; or draft 3 to 7's `limit=40, remaining=17`.
+    fn structured(&mut self, value: &str, now: Millis) {
+        for item in value.split(',') {
+            let mut parts = item.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().trim_matches('"').to_owned();
+            if let Some((key, value)) = name.split_once('=') {
+                match key {
+                    "limit" => self.single.limit = whole(value),
+                    "remaining" => self.single.remaining = whole(value),
+                    "reset" => self.single.reset = reset(value, now),
+                    _ => {}
+                }
+                continue;
+            }
+            let at = self.named.iter().position(|(held, _)| *held == name).unwrap_or_else(|| {
+                self.named.push((name.clone(), Quota::default()));
+                self.named.len() - 1
+            });
+            let quota = &mut self.named[at].1;
+            for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+                match key {
+                    "q" => quota.limit = whole(value),
+                    "w" => quota.period = whole(value).map(|seconds| Duration::from_secs(seconds.into())),
+                    "r" => quota.remaining = whole(value),
+                    "t" => quota.reset = whole(value).map(|seconds| now + Millis::from(seconds) * 1000),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn quotas(self) -> Vec<Quota> {
+        let named = self.named.into_iter().map(|(_, quota)| quota);
+        let all = named.chain(self.used).chain([self.single]);
+        all.filter(|quota| *quota != Quota::default()).collect()
+    }
+
+    /// When the window that is used up starts anew.
+    fn reset_when_used_up(&self) -> Option<Millis> {
+        let all = self.named.iter().map(|(_, quota)| quota).chain([&self.single]);
+        all.filter(|quota| quota.remaining == Some(0)).filter_map(|quota| quota.reset).max()
+    }
+}
+
+/// `1m`, `10s`, `1h`, `1d`.
+fn interval(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok().map(|number| Duration::from_secs(number * seconds))
+}
