@@ -61,6 +61,7 @@ pub mod database;
 pub mod disk;
 pub mod lake;
 pub mod objects;
+pub mod quota;
 
 // use cases
 pub mod workflows;

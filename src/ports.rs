@@ -56,7 +56,8 @@ impl Prices {
         Ok(prices)
     }
 
-    fn steps(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+    /// (rows up to, weight), rising.
+    pub fn steps(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.steps.iter().copied().take_while(|(rows, _)| *rows > 0)
     }
 
@@ -133,6 +134,11 @@ pub trait DataAdapter: Send + Sync {
 
     /// Asks the source once. Retries belong to the caller. Cancel safe.
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched>;
+
+    /// What the source limits: the account or address that shares one quota, without secrets.
+    fn quota_scope(&self) -> String {
+        self.source().to_owned()
+    }
 
     /// What determines the data beside the series, such as options; part of the checkpoint's fingerprint.
     fn fingerprint(&self) -> String {
@@ -397,7 +403,7 @@ pub trait RateLimiter: Send + Sync {
     fn report(&self, feedback: Feedback<'_>);
 
     /// The least time, from now on, until the last of `requests` requests of `weight` together can be sent.
-    fn least_duration(&self, requests: u64, weight: u64) -> Duration;
+    async fn least_duration(&self, requests: u64, weight: u64) -> Duration;
 
     /// Called once at the end of a run: what others should know at once, and leases that are not needed any more.
     async fn close(&self) {}

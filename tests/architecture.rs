@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 8] = [
     &["ports"],
     &["chunking", "quality", "rate_limit", "disk"],
     &["database", "objects"],
-    &["adapters", "checkpoint", "lake"],
+    &["adapters", "checkpoint", "lake", "quota"],
     &["workflows"],
     &["python"],
 ];

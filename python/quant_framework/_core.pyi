@@ -1,6 +1,6 @@
 """The compiled core. Times are aware datetimes, ranges half-open; errors are those of ``quant_framework.errors``."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from typing import Any, final
@@ -17,7 +17,7 @@ __all__ = [
     "CoinalyzeAdapter",
     "FetchRequest",
     "FixedChunkStrategy",
-    "WindowRateLimiter",
+    "RateLimiter",
     "__version__",
     "drain_log",
     "export_checkpoints",
@@ -77,6 +77,8 @@ class CoinalyzeAdapter:
         retention: int | None = 2000,
         convert_to_usd: bool = False,
     ) -> CoinalyzeAdapter: ...
+    @property
+    def quota_scope(self) -> str: ...
     @property
     def source(self) -> str: ...
     def capability(self, data_type: str, timeframe: str) -> dict[str, int | None]: ...
@@ -184,20 +186,40 @@ class AdaptiveChunkStrategy:
     def __new__(cls) -> AdaptiveChunkStrategy: ...
     def generate_chunks(self, start: datetime, end: datetime, timeframe: str) -> list[_Range]: ...
 
-class WindowRateLimiter:
+class RateLimiter:
     def __new__(
         cls,
-        windows: list[tuple[int, float]],
+        windows: Sequence[tuple[int, float] | tuple[int, float, str]],
+        *,
         base_rate: float | None = None,
         max_rate: float | None = None,
         min_rate: float | None = None,
         backoff_factor: float = 2.0,
         burst: int = 1,
-    ) -> WindowRateLimiter: ...
-    def acquire(self, weight: int = 1, max_wait: float | None = None) -> Awaitable[float]: ...
-    def acquire_sync(self, weight: int = 1, max_wait: float | None = None) -> float: ...
-    def report(self, event: str, until: datetime | None = None) -> None: ...
+        share: float = 1.0,
+        slack: float | None = None,
+        assume_full: bool = False,
+        place: str | None = None,
+        scope: str | None = None,
+        password: str | None = None,
+    ) -> Self: ...
+    def acquire(
+        self, weight: int = 1, max_wait: float | None = None, priority: str = "backfill"
+    ) -> Awaitable[float]: ...
+    def acquire_sync(self, weight: int = 1, max_wait: float | None = None, priority: str = "backfill") -> float: ...
+    def try_acquire(self, weight: int = 1, priority: str = "backfill") -> bool: ...
+    def report(self, event: str, until: datetime | None = None, *, weight: int = 1) -> None: ...
+    def report_response(
+        self,
+        status: int,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        body: bytes | None = None,
+        *,
+        weight: int = 1,
+    ) -> str: ...
+    def stats(self) -> dict[str, Any]: ...
     def least_seconds(self, weight: int) -> float: ...
+    def close(self) -> None: ...
 
 @final
 class Backfill:
@@ -220,6 +242,7 @@ class Backfill:
         lag: float = 5.0,
         owner: str | None = None,
         lease: float = 60.0,
+        priority: str = "backfill",
     ) -> Backfill: ...
     def run(self) -> Awaitable[dict[str, Any]]: ...
     def plan(self) -> Awaitable[dict[str, Any]]: ...

@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--end", type=moment, help="end (exclusive); by default now")
         command.add_argument("--lake", help="file:///... or s3://bucket/prefix")
         command.add_argument("--concurrency", type=int, default=8, help="requests in flight (default 8)")
+        command.add_argument("--rate-limit", help="where the quota is shared: postgresql://... or file:///folder")
         command.add_argument("--no-retention", action="store_true", help="the server keeps everything")
         command.add_argument("--resume", choices=["always", "never"], default="always")
     checkpoint_cli.add_to(commands)
@@ -71,11 +72,12 @@ def workflow(arguments: argparse.Namespace, progress: Progress | None = None) ->
     options: dict[str, Any] = {"base_url": arguments.base_url}
     if arguments.no_retention:
         options["retention"] = None
+    adapter = settings.open_adapter(arguments.source, **options)
     return BackfillWorkflow(
-        adapter=settings.open_adapter(arguments.source, **options),
+        adapter=adapter,
         writer=BronzeWriter(arguments.lake or settings.lake_url()),
         checkpoint_store=open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url()),
-        rate_limiter=settings.open_limiter(arguments.source),
+        rate_limiter=settings.open_limiter(adapter, arguments.rate_limit),
         symbols=arguments.symbols,
         timeframes=arguments.timeframes,
         data_types=arguments.data_types,

@@ -38,8 +38,19 @@ def open_adapter(source: str, **options: Any) -> IDataAdapter:
     return CoinalyzeAdapter(**options)
 
 
-def open_limiter(source: str) -> IRateLimiter:
-    """The documented limit of ``source``."""
-    from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, CoinalyzeRateLimiter
+def rate_limit_url() -> str:
+    """``QUANT_FRAMEWORK_RATE_LIMIT``, else ``limits`` at home: shared by the processes of one machine."""
+    return os.environ.get("QUANT_FRAMEWORK_RATE_LIMIT") or (home() / "limits").absolute().as_uri()
 
-    return CoinalyzeRateLimiter() if source == "coinalyze" else AdaptiveRateLimiter()
+
+def open_limiter(adapter: IDataAdapter, place: str | None = None, password: str | None = None) -> IRateLimiter:
+    """The documented limit of ``adapter``'s source, shared at ``place`` by all who ask with the same key.
+
+    A source without a documented limit is paced, by each process on its own.
+    """
+    from quant_framework.ingestion.rate_limit import PRESETS, preset
+
+    if adapter.source not in PRESETS:
+        return preset(adapter.source)
+    scope = getattr(adapter, "quota_scope", adapter.source)
+    return preset(adapter.source, place=place or rate_limit_url(), scope=scope, password=password)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::StatusCode;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::clock::Clock;
@@ -67,6 +68,18 @@ impl Http {
             Verdict::Refused { until } => Err(refused(&url, status, until)),
             _ => Err(self.failure(&url, status, &body)),
         }
+    }
+
+    /// `source:` and a hash of the secret, and of the server where it is not `usual`.
+    pub(super) fn scope(&self, source: &str, usual: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(source);
+        hash.update(self.header.1.expose());
+        if self.base.as_str().trim_end_matches('/') != usual {
+            hash.update(self.base.as_str());
+        }
+        let short: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("{source}:{short}")
     }
 
     fn failure(&self, url: &Url, status: StatusCode, body: &[u8]) -> Error {

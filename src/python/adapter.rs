@@ -102,7 +102,13 @@ impl CoinalyzeAdapter {
         self.0.source()
     }
 
-    /// `{"rows_per_request", "weight", "retention_bars"}`; `InvalidError` where the source has no such data.
+    /// What the source limits: the account that shares one quota, as a name without secrets.
+    #[getter]
+    fn quota_scope(&self) -> String {
+        self.0.quota_scope()
+    }
+
+    /// `{"rows_per_request", "weight", "prices", "retention_bars"}`; `InvalidError` where the source has no such data.
     fn capability<'py>(
         &self,
         py: Python<'py>,
@@ -111,8 +117,9 @@ impl CoinalyzeAdapter {
     ) -> PyResult<Bound<'py, PyAny>> {
         let capability = self.0.capability(data_type.parse()?, timeframe.parse()?)?;
         let fields = pyo3::types::PyDict::new(py);
-        fields.set_item("rows_per_request", capability.rows_per_request)?;
-        fields.set_item("weight", capability.weight)?;
+        fields.set_item("rows_per_request", capability.prices.page().most)?;
+        fields.set_item("weight", capability.prices.weight(1))?;
+        fields.set_item("prices", capability.prices.steps().collect::<Vec<_>>())?;
         fields.set_item("retention_bars", capability.retention_bars)?;
         Ok(fields.into_any())
     }

@@ -8,7 +8,8 @@ use pyo3_async_runtimes::TaskLocals;
 use super::adapter::adapter_from;
 use super::convert::{millis, plain, seconds};
 use super::foreign::EventLoop;
-use super::policy::{limiter_from, strategy_from};
+use super::limiter::{self, limiter_from};
+use super::policy::strategy_from;
 use super::runtime::awaitable;
 use super::store::store_from;
 use super::writer::writer_from;
@@ -33,7 +34,7 @@ fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>>
 #[pymethods]
 impl Backfill {
     #[new]
-    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0, owner=None, lease=60.0))]
+    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0, owner=None, lease=60.0, priority="backfill"))]
     #[expect(
         clippy::too_many_arguments,
         clippy::needless_pass_by_value,
@@ -56,6 +57,7 @@ impl Backfill {
         lag: f64,
         owner: Option<String>,
         lease: f64,
+        priority: &str,
     ) -> PyResult<Self> {
         let event_loop = EventLoop::default();
         let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
@@ -70,6 +72,7 @@ impl Backfill {
             }
         };
         spec.max_wait = max_wait.map(|value| seconds("max_wait", value)).transpose()?;
+        spec.priority = limiter::priority(priority)?;
         spec.lag = seconds("lag", lag)?;
         spec.lease = seconds("lease", lease)?;
         spec.owner = owner.unwrap_or(spec.owner);

@@ -11,15 +11,15 @@ use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 
 use super::adapter::FetchRequest;
 use super::batch::{self, Batch};
-use super::convert::{pairs, range};
+use super::convert::{datetime, pairs, range};
 use super::errors::from_python;
 use super::store;
 use crate::coverage::State;
 use crate::error::{Error, Result};
 use crate::ports;
 use crate::ports::{
-    Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched,
-    RateLimiter, Receipt,
+    Ask, Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched,
+    Observation, Page, Permit, Prices, RateLimiter, Receipt, Verdict,
 };
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange};
@@ -96,7 +96,7 @@ pub(super) struct ForeignAdapter {
     pub(super) source: String,
 }
 
-const UNLIMITED: Capability = Capability { rows_per_request: 1000, weight: 1, retention_bars: None };
+const UNLIMITED: Capability = Capability { prices: Prices::flat(1000, 1), retention_bars: None };
 
 #[async_trait]
 impl DataAdapter for ForeignAdapter {
@@ -111,15 +111,17 @@ impl DataAdapter for ForeignAdapter {
                 return Ok(UNLIMITED);
             }
             let given = object.call_method1("capability", (data_type.name(), timeframe.to_string()))?;
-            let field = |name: &str, default: Option<u32>| -> PyResult<Option<u32>> {
-                let value = given.get_item(name).ok();
-                value.map_or(Ok(default), |value| value.extract())
+            let field = |name: &str| -> PyResult<Option<u32>> {
+                given.get_item(name).map_or(Ok(None), |value| value.extract())
             };
-            Ok(Capability {
-                rows_per_request: field("rows_per_request", Some(1000))?.unwrap_or(1000),
-                weight: field("weight", Some(1))?.unwrap_or(1),
-                retention_bars: field("retention_bars", None)?,
-            })
+            let prices = match given.get_item("prices") {
+                Ok(prices) if !prices.is_none() => Prices::new(&prices.extract::<Vec<(u32, u32)>>()?)?,
+                _ => Prices::new(&[(
+                    field("rows_per_request")?.unwrap_or(1000),
+                    field("weight")?.unwrap_or(1),
+                )])?,
+            };
+            Ok(Capability { prices, retention_bars: field("retention_bars")? })
         })
         .map_err(|error| Python::attach(|py| from_python(py, &error, self.foreign.part)))
     }
@@ -141,7 +143,7 @@ impl DataAdapter for ForeignAdapter {
             move |py: Python<'_>| Ok((PyTuple::new(py, [Bound::new(py, request)?])?.unbind(), None));
         let convert = move |answer: &Bound<'_, PyAny>| {
             let batch = batch::from_python(answer, data_type)?;
-            Ok(Fetched { bytes: 0, truncated: false, lineage: Vec::new(), batch })
+            Ok(Fetched { bytes: 0, truncated: false, quotas: Vec::new(), lineage: Vec::new(), batch })
         };
         self.foreign.call("fetch", arguments, convert).await
     }
@@ -269,30 +271,31 @@ pub(super) struct ForeignLimiter(pub(super) Foreign);
 
 #[async_trait]
 impl RateLimiter for ForeignLimiter {
-    async fn acquire(&self, weight: u32, _max_wait: Option<Duration>) -> Result<Duration> {
-        let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [weight])?.unbind(), None));
+    async fn acquire(&self, ask: Ask) -> Result<Permit> {
+        let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [ask.weight])?.unbind(), None));
         // Anything that is not a number of seconds counts as no wait.
         let waited = |answer: &Bound<'_, PyAny>| Ok(answer.extract::<f64>().unwrap_or(0.0));
         let seconds = self.0.call("acquire", arguments, waited).await?;
-        Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+        Ok(Permit { waited: Duration::try_from_secs_f64(seconds).unwrap_or_default(), epoch: 0 })
     }
 
-    fn report(&self, feedback: Feedback) {
+    fn report(&self, feedback: Feedback<'_>) {
+        let (event, until): (&str, Option<Millis>) = match feedback.verdict {
+            Verdict::Answered { .. } => ("success", None),
+            Verdict::Refused { until } => ("throttled", until),
+            Verdict::Failed => return,
+        };
         Python::attach(|py| {
             let object = self.0.object.bind(py);
-            let (event, until): (&str, Option<Millis>) = match feedback {
-                Feedback::Success => ("success", None),
-                Feedback::Throttled { until } => ("throttled", until),
-            };
             if object.hasattr("report").unwrap_or(false)
-                && let Err(error) = object.call_method1("report", (event, until))
+                && let Err(error) = object.call_method1("report", (event, until.map(datetime)))
             {
                 error.write_unraisable(py, Some(object));
             }
         });
     }
 
-    fn least_duration(&self, _weight: u64) -> Duration {
+    async fn least_duration(&self, _requests: u64, _weight: u64) -> Duration {
         Duration::ZERO
     }
 }
@@ -301,16 +304,37 @@ impl RateLimiter for ForeignLimiter {
 pub(super) struct ForeignStrategy(pub(super) Foreign);
 
 impl ChunkStrategy for ForeignStrategy {
-    fn first_chunk(&self, whole: TimeRange, timeframe: Timeframe, max_bars: u32) -> TimeRange {
+    fn first_chunk(&self, whole: TimeRange, timeframe: Timeframe, page: Page) -> TimeRange {
         let first = Python::attach(|py| -> PyResult<Option<TimeRange>> {
             let (start, end) = pairs(&[whole])[0];
             let arguments = (start, end, timeframe.to_string());
             let mut chunks = self.0.object.bind(py).call_method1("generate_chunks", arguments)?.try_iter()?;
             chunks.next().map(|chunk| range(&chunk?)).transpose()
         });
-        let longest = timeframe.step(whole.start(), max_bars);
+        let longest = timeframe.step(whole.start(), page.most);
         let asked = first.ok().flatten().map_or(longest, |chunk| timeframe.ceil(chunk.end()));
         let end = asked.min(longest).min(whole.end()).max(timeframe.next(whole.start()));
         TimeRange::non_empty(whole.start(), end).unwrap_or(whole)
+    }
+
+    fn observe(&self, observation: &Observation) {
+        Python::attach(|py| {
+            let object = self.0.object.bind(py);
+            if !object.hasattr("observe").unwrap_or(false) {
+                return;
+            }
+            let told = || -> PyResult<()> {
+                let fields = PyDict::new(py);
+                fields.set_item("timeframe", observation.timeframe.to_string())?;
+                fields.set_item("bars", observation.bars)?;
+                fields.set_item("rows", observation.rows)?;
+                fields.set_item("seconds", observation.elapsed.as_secs_f64())?;
+                fields.set_item("truncated", observation.truncated)?;
+                object.call_method1("observe", (fields,)).map(drop)
+            };
+            if let Err(error) = told() {
+                error.write_unraisable(py, Some(object));
+            }
+        });
     }
 }

@@ -7,6 +7,7 @@ mod batch;
 mod convert;
 mod errors;
 mod foreign;
+mod limiter;
 mod log;
 mod policy;
 mod repair;
@@ -29,9 +30,11 @@ mod _core {
     #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
+    use super::limiter::RateLimiter;
+    #[pymodule_export]
     use super::log::drain_log;
     #[pymodule_export]
-    use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy, WindowRateLimiter};
+    use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy};
     #[pymodule_export]
     use super::repair::{export_checkpoints, import_checkpoints, repair_checkpoints};
     #[pymodule_export]

@@ -166,6 +166,13 @@ pub(super) fn enter<T: Send + 'static>(
     }
 }
 
+/// Runs `work`, which does not wait, where it may start tasks.
+pub(super) fn inside<T>(work: impl FnOnce() -> T) -> PyResult<T> {
+    let runtime = runtime()?;
+    let _context = runtime.enter();
+    Ok(work())
+}
+
 #[expect(clippy::disallowed_methods, reason = "paces signal polling at the edge; no decision depends on it")]
 async fn tick() {
     tokio::time::sleep(POLL).await;

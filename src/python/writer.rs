@@ -73,7 +73,7 @@ impl BronzeWriter {
         let series: Series = series.parse()?;
         let range = self::range(range)?;
         let batch = from_python(batch, series.data_type)?;
-        let fetched = Fetched { batch, bytes: 0, truncated: false, lineage: Vec::new() };
+        let fetched = Fetched { batch, bytes: 0, truncated: false, quotas: Vec::new(), lineage: Vec::new() };
         let writer = Arc::clone(&self.writer);
         awaitable(py, async move { writer.write(&series, range, &fetched).await }, |py, receipt| {
             plain(py, &receipt)

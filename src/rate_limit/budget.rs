@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::penalty::Penalty;
-use super::window::{Meter, Micros, Window};
+use super::window::{Meter, Micros};
 use crate::ports::Quota;
 
 /// A window that is less full than this is not what a refusal is about.
@@ -30,6 +30,13 @@ impl Budget {
         self.meters.iter_mut().for_each(|meter| meter.assume_full(now));
     }
 
+    /// Nothing is known of the past any more.
+    pub fn restart(&mut self, now: Micros) {
+        self.meters.iter_mut().for_each(Meter::clear);
+        (self.penalty, self.epoch) = (Penalty::default(), self.epoch + 1);
+        self.assume_full(now);
+    }
+
     /// The accounts, in the order of the windows.
     pub fn meters(&self) -> &[Meter] {
         &self.meters
@@ -43,12 +50,6 @@ impl Budget {
     /// What a permit of this moment carries.
     pub const fn epoch(&self) -> u64 {
         self.epoch
-    }
-
-    /// The window that `weight` can never fit.
-    pub fn too_small_for<'a>(&self, weight: u32, windows: &'a [Window]) -> Option<&'a Window> {
-        let most = self.meters.iter().map(|meter| meter.learned.most());
-        windows.iter().zip(most).find(|(_, most)| *most < weight).map(|(window, _)| window)
     }
 
     /// The first moment, not before `now`, at which `weight` may be spent.
@@ -80,6 +81,11 @@ impl Budget {
             }
         }
         if at > now { Err(self.earliest(at, weight)) } else { Ok(()) }
+    }
+
+    /// Whether `weight` could be spent now.
+    pub fn fits(&self, now: Micros, weight: u32) -> bool {
+        self.earliest(now, weight) == now
     }
 
     /// Notes a spend.

@@ -65,19 +65,20 @@ struct State {
 /// Hard windows and a pacer over one [`Clock`], for one process.
 pub struct WindowLimiter {
     state: Mutex<State>,
-    windows: Vec<Window>,
+    limits: Limits,
     time: Timeline,
 }
 
-/// `Invalid` for a weight that fits no empty window.
-pub(crate) fn check_fits(budget: &Budget, weight: u32, windows: &[Window]) -> Result<()> {
-    let Some(window) = budget.too_small_for(weight, windows) else { return Ok(()) };
+/// `Invalid` for a weight that not even an empty window fits, of which `share` may be used.
+pub fn check_fits(windows: &[Window], share: f64, weight: u32) -> Result<()> {
+    let most = |window: &Window| (f64::from(window.weight) * share) as u32;
+    let Some(window) = windows.iter().find(|window| most(window).max(1) < weight) else { return Ok(()) };
     let (most, seconds) = (window.weight, window.period.as_secs_f64());
     Err(Error::invalid(format!("a request of weight {weight} never fits {most} in {seconds} s")))
 }
 
 /// The refusal of a wait that ends at `at`.
-pub(crate) fn refusal(time: &Timeline, at: Micros) -> Error {
+pub fn refusal(time: &Timeline, at: Micros) -> Error {
     let until = time.wall(at);
     Error::rate_limited(format!("the source's quota is used up until {}", iso(until)), until)
 }
@@ -93,7 +94,7 @@ impl WindowLimiter {
             line: Line::default(),
             counts: Counts::default(),
         };
-        Self { state: Mutex::new(state), windows: limits.windows, time }
+        Self { state: Mutex::new(state), limits, time }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,7 +104,7 @@ impl WindowLimiter {
     /// A permit of `weight` at once, or `None`; never overtakes those who wait.
     pub fn try_acquire(&self, weight: u32) -> Result<Option<Permit>> {
         let mut state = self.state();
-        check_fits(&state.budget, weight, &self.windows)?;
+        check_fits(&self.limits.windows, self.limits.share, weight)?;
         if !state.line.is_empty() {
             return Ok(None);
         }
@@ -284,7 +285,7 @@ impl RateLimiter for WindowLimiter {
         line.wake();
     }
 
-    fn least_duration(&self, requests: u64, weight: u64) -> Duration {
+    async fn least_duration(&self, requests: u64, weight: u64) -> Duration {
         let state = self.state();
         let now = self.time.now();
         if requests == 0 {
@@ -403,7 +404,7 @@ mod tests {
         let burst = NonZeroU32::new(20).unwrap();
         let pace = Pace { base: 10.0, max: 10.0, min: 10.0, backoff_factor: 2.0, burst };
         let (limiter, clock) = limiter(Vec::new(), Some(pace));
-        assert_eq!(limiter.least_duration(50, 50), Duration::from_secs(3));
+        assert_eq!(limiter.least_duration(50, 50).await, Duration::from_secs(3));
         for _ in 0..20 {
             assert_eq!(limiter.acquire(ask(1, None)).await.unwrap().waited, Duration::ZERO);
         }

@@ -100,8 +100,8 @@ impl Line {
         self.live + self.backfill
     }
 
-    /// The first one's priority and weight.
-    pub fn first(&self) -> Option<(Priority, u32)> {
-        self.waiting.values().next().map(|first| (first.priority, first.weight))
+    /// What the first `count` weigh.
+    pub fn weights(&self, count: usize) -> Vec<u32> {
+        self.waiting.values().take(count).map(|waiter| waiter.weight).collect()
     }
 }

@@ -16,9 +16,9 @@ mod timeline;
 mod window;
 
 pub use budget::Budget;
-pub use limiter::{BACKOFF, Limits, WindowLimiter};
+pub use limiter::{BACKOFF, Limits, WindowLimiter, check_fits, refusal};
 pub use line::{Line, Place, rank};
-pub use pace::Pace;
+pub use pace::{Pace, Pacer};
 pub use response::{Answer, read};
 pub use stats::{Counts, Stats, WindowStats, window_stats};
 pub use timeline::Timeline;

@@ -35,7 +35,7 @@ const CLEAN: Micros = 5_000_000;
 
 /// The moment of the call, as the limiter has read it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Moment(Arc<AtomicU64>);
+struct Moment(Arc<AtomicU64>);
 
 impl GovernorClock for Moment {
     type Instant = Duration;
@@ -48,7 +48,7 @@ impl GovernorClock for Moment {
 type Governor = RateLimiter<NotKeyed, InMemoryState, Moment, NoOpMiddleware<Duration>>;
 
 /// Spreads requests at the present rate.
-pub(super) struct Pacer {
+pub struct Pacer {
     pace: Pace,
     rate: f64,
     /// The rate that was refused last.
@@ -66,14 +66,15 @@ fn governor_at(rate: f64, burst: NonZeroU32, moment: &Moment) -> Governor {
 }
 
 impl Pacer {
-    pub(super) fn new(pace: Pace, now: Micros) -> Self {
+    /// Starts at the base rate.
+    pub fn new(pace: Pace, now: Micros) -> Self {
         let moment = Moment(Arc::new(AtomicU64::new(now)));
         let governor = governor_at(pace.base, pace.burst, &moment);
         Self { pace, rate: pace.base, refused: None, governor, moment, clean_since: now, waited: false }
     }
 
     /// Takes a place now, or says when to ask again.
-    pub(super) fn check(&mut self, now: Micros) -> Result<(), Micros> {
+    pub fn check(&mut self, now: Micros) -> Result<(), Micros> {
         self.moment.0.store(now, Ordering::Relaxed);
         self.raise(now);
         self.governor.check().map_err(|refusal| {
@@ -84,19 +85,19 @@ impl Pacer {
     }
 
     /// The source refused: once per burst.
-    pub(super) fn cut(&mut self, now: Micros) {
+    pub fn cut(&mut self, now: Micros) {
         self.refused = Some(self.rate);
         self.set((self.rate / self.pace.backoff_factor).max(self.pace.min), now);
     }
 
     /// The source is slow, or has refused again: no faster for a while.
-    pub(super) const fn hold(&mut self, now: Micros) {
+    pub const fn hold(&mut self, now: Micros) {
         self.clean_since = now;
         self.waited = false;
     }
 
     /// What the source says is left, as a rate.
-    pub(super) fn follow(&mut self, rate: f64, now: Micros) {
+    pub fn follow(&mut self, rate: f64, now: Micros) {
         let rate = rate.clamp(self.pace.min, self.pace.max);
         if (rate - self.rate).abs() > self.rate / STEPS {
             self.set(rate, now);
@@ -129,16 +130,17 @@ impl Pacer {
     }
 
     /// The least time for `requests`, seconds.
-    pub(super) fn least_seconds(&self, requests: u64) -> f64 {
+    pub fn least_seconds(&self, requests: u64) -> f64 {
         requests.saturating_sub(u64::from(self.pace.burst.get())) as f64 / self.rate
     }
 
     /// Requests a second, as of now.
-    pub(super) const fn rate(&self) -> f64 {
+    pub const fn rate(&self) -> f64 {
         self.rate
     }
 
-    pub(super) const fn backoff_factor(&self) -> f64 {
+    /// A refusal divides the rate by this.
+    pub const fn backoff_factor(&self) -> f64 {
         self.pace.backoff_factor
     }
 }

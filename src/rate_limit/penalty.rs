@@ -38,6 +38,16 @@ impl Penalty {
         self.until
     }
 
+    /// Whether one request goes first, or has gone, to see whether the source answers again.
+    pub const fn is_probing(&self) -> bool {
+        !matches!(self.probe, Probe::None)
+    }
+
+    /// Whether that one's answer is waited for.
+    pub fn is_awaited(&self, now: Micros) -> bool {
+        matches!(self.probe, Probe::Sent(at) if at + PROBE > now) && self.until <= now
+    }
+
     /// The first moment, not before `now`, at which a request may be sent.
     pub(super) fn earliest(&self, now: Micros) -> Micros {
         match self.probe {

@@ -213,6 +213,12 @@ impl Meter {
         self.foreign = Foreign { weight: used.saturating_sub(own), until };
     }
 
+    /// Forgets what was spent.
+    pub(super) fn clear(&mut self) {
+        self.spent.clear();
+        (self.total, self.foreign) = (0, Foreign::default());
+    }
+
     /// Counts everything before `now` as spent: a start that knows nothing of what was.
     pub fn assume_full(&mut self, now: Micros) {
         self.correct(now, self.learned.most(), None);

@@ -184,7 +184,7 @@ impl Backfill {
         };
         let tasks: Arc<[Task]> = tasks.into();
         announce(&self.parts, &tasks, &self.tally);
-        let plan = self.plan_of(&tasks, &[], &self.tally);
+        let plan = self.plan_of(&tasks, &[], &self.tally).await;
         let least_duration = Duration::from_secs_f64(plan.least_seconds);
         self.parts.reporter.report(&Event::Planned { chunks: plan.chunks, bars: plan.bars, least_duration });
         let mut outcome = tokio::select! {
@@ -205,7 +205,7 @@ impl Backfill {
         let tally = Tally::default();
         let (tasks, refused) = prepare(&self.parts, &self.spec, &tally, &self.cancel).await?;
         announce(&self.parts, &tasks, &tally);
-        Ok(self.plan_of(&tasks, &refused, &tally))
+        Ok(self.plan_of(&tasks, &refused, &tally).await)
     }
 
     /// Everything before the first request for rows.
@@ -221,12 +221,13 @@ impl Backfill {
         pipeline::run(parts, spec, Arc::clone(tasks), Arc::clone(claims), tally, self.cancel.clone()).await
     }
 
-    fn plan_of(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], tally: &Tally) -> Plan {
+    async fn plan_of(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], tally: &Tally) -> Plan {
         let bars = |task: &Task| {
             task.missing.iter().map(|r| task.series.timeframe.count(r.start(), r.end())).sum::<u64>()
         };
         let chunks = tasks.iter().map(|task| count(&self.parts, task, &task.missing)).sum();
         let weight = tasks.iter().map(|task| price(&self.parts, task)).sum();
+        let least = self.parts.limiter.least_duration(chunks, weight).await;
         Plan {
             series: tasks.len() as u64,
             chunks,
@@ -235,7 +236,7 @@ impl Backfill {
             weight,
             bars: tasks.iter().map(bars).sum(),
             bars_beyond_retention: tasks.iter().map(Task::bars_beyond_retention).sum(),
-            least_seconds: self.parts.limiter.least_duration(chunks, weight).as_secs_f64(),
+            least_seconds: least.as_secs_f64(),
             errors: refused.iter().map(|(series, error)| Failure::new(series.as_ref(), error)).collect(),
         }
     }

@@ -17,8 +17,9 @@ from quant_framework.ingestion.backfill import (
     open_checkpoint_store,
 )
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 
-__all__ = ["open_bronze", "open_checkpoints", "refuse_password"]
+__all__ = ["open_bronze", "open_checkpoints", "open_limiter", "refuse_password"]
 
 
 def refuse_password(url: str | None, argument: str) -> None:
@@ -92,15 +93,20 @@ def minio_store(conn_id: str, url: str | None = None) -> MinIOCheckpointStore:
     return MinIOCheckpointStore(bucket, "checkpoints" if prefix is None else prefix, **options)
 
 
-def database_store(conn_id: str) -> DatabaseCheckpointStore:
-    """Checkpoints in the database of a PostgreSQL connection; ``sslmode`` and ``sslrootcert`` in its extra."""
+def database(conn_id: str) -> tuple[str, str | None]:
+    """DSN and password of a PostgreSQL connection; ``sslmode`` and ``sslrootcert`` in its extra."""
     conn = connection(conn_id)
     user = f"{quote(conn.login, safe='')}@" if conn.login else ""
     names = ("sslmode", "sslrootcert")
     options = "&".join(f"{name}={quote(value)}" for name in names if (value := conn.extra_dejson.get(name)))
     place = f"{conn.host or 'localhost'}:{conn.port or 5432}/{quote(conn.schema or 'postgres', safe='')}"
-    dsn = f"postgresql://{user}{place}{'?' + options if options else ''}"
-    return DatabaseCheckpointStore(dsn, password=conn.password)
+    return f"postgresql://{user}{place}{'?' + options if options else ''}", conn.password
+
+
+def database_store(conn_id: str) -> DatabaseCheckpointStore:
+    """Checkpoints in the database of a PostgreSQL connection."""
+    dsn, password = database(conn_id)
+    return DatabaseCheckpointStore(dsn, password=password)
 
 
 def open_checkpoints(
@@ -114,6 +120,17 @@ def open_checkpoints(
     if database and checkpoint:
         raise InvalidError("checkpoint and postgres_conn_id name two places", "leave one out, or add minio_conn_id")
     return minio or database or open_checkpoint_store(checkpoint or settings.checkpoint_url())
+
+
+def open_limiter(
+    adapter: IDataAdapter, rate_limit: str | None = None, rate_limit_conn_id: str | None = None
+) -> IRateLimiter:
+    """The quota of ``adapter``'s source, shared in the database of a connection, or at a URL."""
+    if rate_limit and rate_limit_conn_id:
+        raise InvalidError("rate_limit and rate_limit_conn_id name two places", "leave one out")
+    if rate_limit_conn_id is None:
+        return settings.open_limiter(adapter, rate_limit)
+    return settings.open_limiter(adapter, *database(rate_limit_conn_id))
 
 
 def open_bronze(lake: str | None = None, minio_conn_id: str | None = None) -> BronzeWriter:

@@ -2,5 +2,6 @@
 
 from quant_framework.testing.exchange import OfflineExchange
 from quant_framework.testing.faults import Fault
+from quant_framework.testing.limits import Limits
 
-__all__ = ["Fault", "OfflineExchange"]
+__all__ = ["Fault", "Limits", "OfflineExchange"]

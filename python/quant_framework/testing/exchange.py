@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from quant_framework.testing import bars, markets
 from quant_framework.testing.faults import Fault, FaultBox, spoil
+from quant_framework.testing.limits import Limits, Meter, Verdict
 from quant_framework.testing.server import Server
 
 KEPT_POINTS = 2000
@@ -21,12 +22,13 @@ class OfflineExchange:
 
     Args:
         recorded: folder of candles (see ``bars.Recorded``); else synthetic bars, the same in every run.
-        limit: ``(weight, seconds)`` of a rolling window, each symbol weighing one; ``None``: no limit. It runs on
-            the machine's clock whatever ``now`` says: clients wait in real time.
+        limit: ``Limits``; or in short ``(weight, seconds)`` of a rolling window, ``(weight, seconds, "fixed")``, a
+            list of them, each symbol weighing one; ``None``: no limit. It runs on the machine's clocks whatever
+            ``now`` says: clients wait in real time.
         retention: whether intraday points beyond the newest 2,000 are gone.
         api_key: what a client must send; ``None``: anything.
         now: epoch seconds; nothing opens later, and the newest bar is still forming.
-        retry_after: whether a 429 says when to come back.
+        retry_after: whether and how a refusal says when to come back (see ``Limits``, which has its own).
         latency: seconds that every answer takes.
         markets: what ``/future-markets`` lists (see ``markets.future``); by default eight names on Binance and more.
         faults: how to misbehave; more by ``inject``.
@@ -37,24 +39,24 @@ class OfflineExchange:
     def __init__(
         self,
         recorded: str | Path | None = None,
-        limit: tuple[int, float] | None = (40, 60.0),
+        limit: Limits | Iterable | None = (40, 60.0),
         retention: bool = False,
         api_key: str | None = "offline",
         now: Callable[[], float] = time.time,
-        retry_after: bool = True,
+        retry_after: bool | str = True,
         latency: float = 0.0,
         markets: Sequence[dict] | None = None,
         faults: Iterable[Fault] = (),
         port: int = 0,
     ) -> None:
         self.recorded = bars.Recorded(recorded) if recorded else None
-        self.limit, self.retention, self.api_key = limit, retention, api_key
-        self.now, self.retry_after, self.latency = now, retry_after, latency
+        self.retention, self.api_key = retention, api_key
+        self.now, self.latency = now, latency
         self.faults = FaultBox(faults)
         self.ledger: list[dict] = []
         self._markets = self._listed() if markets is None else list(markets)
         self._lock = threading.Lock()
-        self._spent: deque[tuple[float, int]] = deque()
+        self._meter = Meter(Limits.of(limit, retry_after))
         self._server = Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -91,10 +93,10 @@ class OfflineExchange:
         return stats
 
     def reset(self) -> None:
-        """Forget what was asked, what was spent of the limit, and every fault."""
+        """Forget what was asked, what was spent of the limit, bans, and every fault."""
         with self._lock:
             self.ledger.clear()
-            self._spent.clear()
+            self._meter.reset()
         self.faults.clear()
 
     def markets(self) -> list[dict]:
@@ -111,19 +113,41 @@ class OfflineExchange:
         items = self._items("ohlcv-history", symbol, interval, start, end - 1)
         return [tuple(float(item[key]) if key != "t" else item[key] for key in "tohlcv") for item in items]
 
+    @property
+    def limits(self) -> Limits:
+        """What is enforced."""
+        return self._meter.limits
+
+    def set_limit(self, limit: Limits | Iterable | None) -> None:
+        """Enforce ``limit`` from now on, with what was spent before; a short form changes the windows alone."""
+        with self._lock:
+            if not isinstance(limit, Limits):
+                limit = replace(self._meter.limits, windows=limit)
+            self._meter.change(limit)
+
+    def usage(self) -> list[dict]:
+        """Each window's ``weight``, ``seconds``, ``peak`` and ``accepted``.
+
+        ``peak`` is the greatest weight accepted in one window of that length since it was set, ``accepted`` all that
+        was accepted so far.
+        """
+        with self._lock:
+            return self._meter.usage()
+
+    def banned(self, weight: int) -> Verdict | None:
+        """The verdict on a request during a ban; ``None`` when there is none."""
+        with self._lock:
+            return self._meter.banned(weight)
+
+    def ask(self, weight: int) -> Verdict:
+        """The verdict on a request of ``weight``, which is counted."""
+        with self._lock:
+            return self._meter.ask(weight)
+
     def spend(self, weight: int) -> float | None:
         """Take ``weight`` from the limit; seconds to wait where there is none left."""
-        if self.limit is None:
-            return None
-        most, period = self.limit
-        with self._lock:
-            now = time.monotonic()
-            while self._spent and self._spent[0][0] <= now - period:
-                self._spent.popleft()
-            if sum(spent for _, spent in self._spent) + weight > most:
-                return self._spent[0][0] + period - now if self._spent else period
-            self._spent.append((now, weight))
-        return None
+        verdict = self.ask(weight)
+        return verdict.wait if verdict.refused else None
 
     def record(self, **entry: object) -> None:
         """Note what was asked and answered."""

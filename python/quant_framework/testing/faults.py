@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-STATUSES = frozenset({"429", "500", "503"})
+STATUSES = frozenset({"418", "429", "500", "503"})
 """Faults that are an answer's status; they cost no quota."""
 
 KINDS = frozenset(
@@ -37,7 +37,7 @@ class Fault:
         path: only where this is part of the request's path.
         symbol: only for requests of this symbol.
         after: pass so many matching requests first.
-        value: seconds of ``latency``, Retry-After of ``429`` (none: without), rows of ``truncated_rows``.
+        value: seconds of ``latency``, Retry-After of ``418`` and ``429`` (none: without), rows of ``truncated_rows``.
 
     """
 

@@ -116,7 +116,8 @@ class Level(NamedTuple):
 class Verdict(NamedTuple):
     """What becomes of a request: 200, 429 or the status of a ban, and the seconds until it would be accepted.
 
-    ``at`` and ``banned_until`` are epoch seconds; ``levels`` are after this request, and none during a ban.
+    ``at`` and ``banned_until`` are epoch seconds; ``levels`` are after this request, and none during a ban. The
+    refusal that starts a ban knows its end already.
     """
 
     limits: Limits
@@ -125,6 +126,16 @@ class Verdict(NamedTuple):
     at: float
     levels: tuple[Level, ...] = ()
     banned_until: float | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is not to be answered."""
+        return self.status != 200
+
+    @property
+    def barred(self) -> bool:
+        """Whether a ban of before is why."""
+        return self.refused and not self.levels
 
 
 class _Counter:
@@ -222,7 +233,7 @@ class Meter:
         """Forget what was spent, refusals and bans."""
         self._log: list[tuple[dict[str, float], int, bool]] = []
         self._refused: deque[float] = deque()
-        self._ban_end = -math.inf
+        self._ban_ends = {"rolling": -math.inf, "fixed": -math.inf}
         self._total = 0
         self._counters = [_COUNTERS[window.kind](window) for window in self.limits.windows]
 
@@ -240,7 +251,7 @@ class Meter:
     def banned(self, weight: int) -> Verdict | None:
         """The verdict on a request of ``weight`` during a ban; ``None`` when there is none."""
         clocks = self._clocks()
-        if clocks["rolling"] >= self._ban_end:
+        if clocks["rolling"] >= self._ban_ends["rolling"]:
             return None
         return self._verdict(clocks, self.limits.ban_status, weight)._replace(levels=())
 
@@ -254,7 +265,7 @@ class Meter:
         if accepted or self.limits.counts_refused:
             self._take(clocks, weight, accepted)
         if not accepted:
-            self._refuse(clocks["rolling"])
+            self._refuse(clocks)
         return self._verdict(clocks, 200 if accepted else REFUSED, weight)
 
     def usage(self) -> list[dict]:
@@ -281,17 +292,17 @@ class Meter:
         for counter in self._counters:
             counter.take(clocks[counter.window.kind], weight, accepted)
 
-    def _refuse(self, now: float) -> None:
+    def _refuse(self, clocks: dict[str, float]) -> None:
         if self.limits.ban is None:
             return
-        most, seconds = self.limits.ban
+        (most, seconds), now = self.limits.ban, clocks["rolling"]
         longest = max(window.seconds for window in self.limits.windows)
         self._refused.append(now)
         while self._refused[0] + longest <= now:
             self._refused.popleft()
         if len(self._refused) >= most:
             self._refused.clear()
-            self._ban_end = now + seconds
+            self._ban_ends = {kind: at + seconds for kind, at in clocks.items()}
 
     def _verdict(self, clocks: dict[str, float], status: int, weight: int) -> Verdict:
         levels = tuple(
@@ -300,7 +311,7 @@ class Meter:
         )
         if status == 200:
             return Verdict(self.limits, status, 0.0, clocks["fixed"], levels)
-        ban = max(0.0, self._ban_end - clocks["rolling"])
+        ban = max(0.0, self._ban_ends["rolling"] - clocks["rolling"])
         waits = (counter.wait(clocks[counter.window.kind], weight) for counter in self._counters)
-        until = clocks["fixed"] + ban if ban else None
+        until = self._ban_ends["fixed"] if ban else None
         return Verdict(self.limits, status, max(ban, *waits, 0.0), clocks["fixed"], levels, until)

@@ -7,7 +7,7 @@ import math
 from email.utils import formatdate
 from typing import NamedTuple
 
-from quant_framework.testing.limits import REFUSED, Level, Verdict
+from quant_framework.testing.limits import Level, Verdict
 
 LETTERS = (("D", 86400, "DAY"), ("H", 3600, "HOUR"), ("M", 60, "MINUTE"), ("S", 1, "SECOND"))
 """Binance's units, their seconds and their names."""
@@ -33,10 +33,12 @@ def headers(verdict: Verdict) -> dict[str, str]:
     if style is None or not levels:
         return {}
     if style == "mbx":
+        # Two windows of one length share a header: the fuller one's.
+        levels = sorted(levels, key=lambda level: level.used)
         return {f"X-MBX-USED-WEIGHT-{_unit(level)[0]}": str(level.used) for level in levels}
     if style == "ietf":
         return _ietf(levels)
-    level = min(levels, key=lambda level: level.left / level.window.weight)
+    level = _tightest(levels)
     if style == "bapi":
         names, reset = ("X-Bapi-Limit", "X-Bapi-Limit-Status", "X-Bapi-Limit-Reset-Timestamp"), _bapi_reset(verdict)
     else:
@@ -48,7 +50,7 @@ def headers(verdict: Verdict) -> dict[str, str]:
 def refusal(verdict: Verdict) -> Answer:
     """The answer to a request that was refused."""
     sent = retry_after(verdict) | headers(verdict)
-    if verdict.status != REFUSED or verdict.limits.refusals == "status":
+    if verdict.barred or verdict.limits.refusals == "status":
         return Answer(verdict.status, sent, _body(verdict))
     if verdict.limits.refusals == "retcode":
         body = {"retCode": 10006, "retMsg": "Too many visits!"}
@@ -78,10 +80,14 @@ def _body(verdict: Verdict) -> bytes:
         text = f"Way too much request weight used; IP banned until {math.ceil(verdict.banned_until * 1000)}."
         text += " Please use the websocket for live updates to avoid bans."
     else:
-        level = min(verdict.levels, key=lambda level: level.left)
+        level = _tightest(verdict.levels)
         text = f"Too much request weight used; current limit is {level.window.weight} request weight per"
         text += f" {_unit(level)[1]}. Please use the websocket for live updates to avoid polling the API."
     return json.dumps({"code": -1003, "msg": text}, separators=(",", ":")).encode()
+
+
+def _tightest(levels: tuple[Level, ...]) -> Level:
+    return min(levels, key=lambda level: level.left / level.window.weight)
 
 
 def _unit(level: Level) -> tuple[str, str]:

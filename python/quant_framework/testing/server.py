@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from quant_framework.testing import bars
 from quant_framework.testing.faults import STATUSES, Fault
+from quant_framework.testing.limits import Limits
 from quant_framework.testing.markets import EXCHANGES
+from quant_framework.testing.quota import Answer, headers, message, refusal
 
 if TYPE_CHECKING:
     from quant_framework.testing.exchange import OfflineExchange
@@ -66,11 +68,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps(exchange.stats()).encode())
             return
         key = self.headers.get("api_key") or query.pop("api_key", None)
-        weight = len(query["symbols"].split(",")) if "symbols" in query else 1
-        status, headers, body = self._answer(path, query, key, weight)
-        exchange.record(path=path, weight=weight, status=status, **query)
-        if status:
-            self._send(status, body, headers)
+        weight = _weight(path, query, exchange.limits)
+        answer = self._answer(path, query, key, weight)
+        entry = {"path": path, "weight": weight, "status": answer.status}
+        if answer.http is not None:
+            entry["http"] = answer.http
+        exchange.record(**query | entry)
+        if answer.status:
+            self._send(answer.http or answer.status, answer.body, answer.headers)
 
     def do_POST(self) -> None:
         """``/admin/reset``, and ``/admin/fault`` with the arguments of a ``Fault`` as JSON."""
@@ -85,44 +90,49 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(404, b'{"message":"not found"}')
                 return
         except (TypeError, ValueError) as error:
-            self._send(400, _message(str(error)))
+            self._send(400, message(str(error)))
             return
         self._send(200, b"{}")
 
-    def _answer(
-        self, path: str, query: dict[str, str], key: str | None, weight: int
-    ) -> tuple[int, dict[str, str], bytes]:
+    def _answer(self, path: str, query: dict[str, str], key: str | None, weight: int) -> Answer:
         exchange = self.server.exchange
         time.sleep(exchange.latency)
+        verdict = exchange.banned(weight)
+        if verdict is not None:
+            return refusal(verdict)
         if not key or exchange.api_key not in (None, key):
-            return 401, {}, _message("Invalid API key")
+            return Answer(401, {}, message("Invalid API key"))
         fault = exchange.faults.take(path, query.get("symbols", "").split(","))
         if fault is not None and fault.kind in STATUSES:
-            headers = {"Retry-After": f"{fault.value:g}"} if fault.kind == "429" and fault.value else {}
-            return int(fault.kind), headers, _message("injected")
-        wait = exchange.spend(weight)
-        if wait is not None:
-            headers = {"Retry-After": str(int(wait) + 1)} if exchange.retry_after else {}
-            return 429, headers, _message("Too Many Requests")
+            sent = {"Retry-After": f"{fault.value:g}"} if fault.kind in ("418", "429") and fault.value else {}
+            return Answer(int(fault.kind), sent, message("injected"))
+        verdict = exchange.ask(weight)
+        if verdict.refused:
+            return refusal(verdict)
+        return self._accepted(path, query, fault)._replace(headers=headers(verdict))
+
+    def _accepted(self, path: str, query: dict[str, str], fault: Fault | None) -> Answer:
         if fault is not None and fault.kind == "latency":
             time.sleep(fault.value or 0)
         try:
             status, body = self._content(path, query, fault)
         except BadRequestError as error:
-            return 400, {}, _message(str(error))
+            return Answer(400, {}, message(str(error)))
         if fault is not None and fault.kind in ("disconnect", "truncated_body"):
             self._break_off(body if fault.kind == "truncated_body" else b"")
-            return 0, {}, b""
-        return status, {}, body[:-10] + b"#" if fault is not None and fault.kind == "malformed" else body
+            return Answer(0, {}, b"")
+        return Answer(status, {}, body[:-10] + b"#" if fault is not None and fault.kind == "malformed" else body)
 
     def _content(self, path: str, query: dict[str, str], fault: Fault | None) -> tuple[int, bytes]:
         exchange = self.server.exchange
         if path in HISTORIES:
             arguments = _history(query)
+            if _bars(*arguments) > exchange.limits.most_bars:
+                raise BadRequestError(f"at most {exchange.limits.most_bars} bars a request")
             return 200, exchange.history(path, *arguments, fault)
         lists = {"future-markets": exchange.markets, "spot-markets": exchange.spots, "exchanges": lambda: EXCHANGES}
         if path not in lists:
-            return 404, _message("not found")
+            return 404, message("not found")
         return 200, json.dumps(lists[path]()).encode()
 
     def _break_off(self, body: bytes) -> None:
@@ -143,8 +153,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _message(text: str) -> bytes:
-    return json.dumps({"message": text}).encode()
+def _weight(path: str, query: dict[str, str], limits: Limits) -> int:
+    """What a request costs."""
+    symbols = len(query["symbols"].split(",")) if "symbols" in query else 1
+    if path not in HISTORIES or limits.prices is None:
+        return symbols
+    try:
+        return symbols * limits.price(_bars(*_history(query)))
+    except BadRequestError:
+        return symbols
+
+
+def _bars(_: list[str], interval: str, start: int, end: int, __: bool) -> int:
+    return len(bars.opens(interval, start, end))
 
 
 def _history(query: dict[str, str]) -> tuple[list[str], str, int, int, bool]:

@@ -166,6 +166,11 @@ impl DataAdapter for CoinalyzeAdapter {
         })
     }
 
+    /// By key; another server's limit is another one.
+    fn quota_scope(&self) -> String {
+        self.http.scope("coinalyze", BASE_URL)
+    }
+
     fn fingerprint(&self) -> String {
         let unit = if self.convert_to_usd { " convert_to_usd" } else { "" };
         format!("coinalyze/v1{unit}")

@@ -21,11 +21,14 @@ class BackfillDagBuilder(BaseDagBuilder):
         checkpoint: URL of the checkpoints; by default see ``BackfillOperator``.
         minio_conn_id: connection of an S3 server; see ``BackfillOperator``.
         postgres_conn_id: connection of a PostgreSQL database; see ``BackfillOperator``.
+        rate_limit: URL of the place where all workers share the source's quota; see ``BackfillOperator``.
+        rate_limit_conn_id: connection of the database where they share it; by default ``postgres_conn_id``.
         operator: the operator class to map, for authors who subclass ``BackfillOperator``.
         operator_options: more arguments of the operator, such as ``pool`` or ``execution_timeout``.
 
-    The limiter of this version knows one process, so series run one after the other unless
-    ``operator_options`` sets ``max_active_tis_per_dagrun``. Everything else is as for ``BaseDagBuilder``.
+    Series run side by side where a place to share the quota is named, and one after the other where it is not: the
+    default, a folder, is shared by the workers of one machine only. ``max_active_tis_per_dagrun`` in
+    ``operator_options`` says otherwise. Everything else is as for ``BaseDagBuilder``.
 
     """
 
@@ -39,6 +42,8 @@ class BackfillDagBuilder(BaseDagBuilder):
         checkpoint: str | None = None,
         minio_conn_id: str | None = None,
         postgres_conn_id: str | None = None,
+        rate_limit: str | None = None,
+        rate_limit_conn_id: str | None = None,
         operator: type[BackfillOperator] = BackfillOperator,
         operator_options: dict[str, Any] | None = None,
         **options: Any,
@@ -47,7 +52,9 @@ class BackfillDagBuilder(BaseDagBuilder):
         self.start, self.end, self.lake, self.checkpoint = start, end, lake, checkpoint
         self.minio_conn_id, self.postgres_conn_id = minio_conn_id, postgres_conn_id
         self.operator = operator
-        self.operator_options = {"max_active_tis_per_dagrun": 1} | (operator_options or {})
+        self.rate_limit, self.rate_limit_conn_id = rate_limit, rate_limit_conn_id
+        is_shared = bool(rate_limit or rate_limit_conn_id or postgres_conn_id)
+        self.operator_options = ({} if is_shared else {"max_active_tis_per_dagrun": 1}) | (operator_options or {})
         moment = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
         params = {"start": Param(start, **moment), "end": Param(end, **moment)}
         self.dag_options["params"] = params | self.dag_options.get("params", {})
@@ -55,7 +62,7 @@ class BackfillDagBuilder(BaseDagBuilder):
     def validate(self) -> tuple[bool, list[str]]:
         """As the base class; and no password, which a mapped task would only refuse when it runs."""
         _, errors = super().validate()
-        for argument in ("lake", "checkpoint"):
+        for argument in ("lake", "checkpoint", "rate_limit"):
             try:
                 refuse_password(getattr(self, argument), argument)
             except InvalidError as error:
@@ -79,6 +86,8 @@ class BackfillDagBuilder(BaseDagBuilder):
             checkpoint=self.checkpoint,
             minio_conn_id=self.minio_conn_id,
             postgres_conn_id=self.postgres_conn_id,
+            rate_limit=self.rate_limit,
+            rate_limit_conn_id=self.rate_limit_conn_id,
             map_index_template="{{ task.symbols[0] }} {{ task.data_types[0] }} {{ task.timeframes[0] }}",
             **self.operator_options,
         ).expand_kwargs(series)

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from quant_framework import settings
-from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_password
+from quant_framework.airflow.connections import open_bronze, open_checkpoints, open_limiter, refuse_password
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
 from quant_framework.orchestration.operators.base import BaseDataOperator
@@ -36,6 +36,9 @@ class BackfillOperator(BaseDataOperator):
         minio_conn_id: connection of the S3 server that holds the checkpoints (``checkpoint`` or its extra names the
             bucket), and the lake where that is ``s3://``.
         postgres_conn_id: connection of the database that holds the checkpoints; with ``minio_conn_id`` a hybrid.
+        rate_limit: URL of the place where all workers share the source's quota (``postgresql://user@host/name``, or
+            ``file:///folder`` for one machine); by default ``QUANT_FRAMEWORK_RATE_LIMIT`` or a folder in Airflow's home.
+        rate_limit_conn_id: connection of the database where they share it; by default ``postgres_conn_id``.
         concurrency: requests in flight.
         max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.
         resume: ``always`` or ``never``.
@@ -59,10 +62,13 @@ class BackfillOperator(BaseDataOperator):
         "checkpoint",
         "minio_conn_id",
         "postgres_conn_id",
+        "rate_limit",
+        "rate_limit_conn_id",
     )
     ui_color = "#e8f4ea"
 
     _progress: TaskProgress | None = None
+    _adapter: IDataAdapter | None = None
 
     def __init__(
         self,
@@ -78,6 +84,8 @@ class BackfillOperator(BaseDataOperator):
         checkpoint: str | None = None,
         minio_conn_id: str | None = None,
         postgres_conn_id: str | None = None,
+        rate_limit: str | None = None,
+        rate_limit_conn_id: str | None = None,
         concurrency: int = 8,
         max_wait: float | None = 120.0,
         resume: str = "always",
@@ -86,6 +94,7 @@ class BackfillOperator(BaseDataOperator):
         super().__init__(**kwargs)
         refuse_password(lake, "lake")
         refuse_password(checkpoint, "checkpoint")
+        refuse_password(rate_limit, "rate_limit")
         self.symbols = symbols
         self.timeframes = timeframes
         self.data_types = data_types
@@ -97,6 +106,8 @@ class BackfillOperator(BaseDataOperator):
         self.checkpoint = checkpoint
         self.minio_conn_id = minio_conn_id
         self.postgres_conn_id = postgres_conn_id
+        self.rate_limit = rate_limit
+        self.rate_limit_conn_id = rate_limit_conn_id
         self.concurrency = concurrency
         self.max_wait = max_wait
         self.resume = resume
@@ -115,7 +126,8 @@ class BackfillOperator(BaseDataOperator):
 
     def rate_limiter(self, context: dict[str, Any]) -> IRateLimiter:
         """The source's quota; override to bring your own."""
-        return settings.open_limiter(self.source)
+        conn_id = self.rate_limit_conn_id or (None if self.rate_limit else self.postgres_conn_id)
+        return open_limiter(self._adapter or self.adapter(context), self.rate_limit, conn_id)
 
     def chunk_strategy(self, context: dict[str, Any]) -> IChunkStrategy:
         """How ranges are cut; override to bring your own."""
@@ -125,8 +137,9 @@ class BackfillOperator(BaseDataOperator):
         """The run, from plain values."""
         unset = (None, "", "None")
         self._progress = TaskProgress(context)
+        self._adapter = self.adapter(context)
         return BackfillWorkflow(
-            adapter=self.adapter(context),
+            adapter=self._adapter,
             writer=self.writer(context),
             checkpoint_store=self.checkpoint_store(context),
             chunk_strategy=self.chunk_strategy(context),

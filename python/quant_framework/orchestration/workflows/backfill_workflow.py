@@ -13,7 +13,7 @@ from typing import Any
 
 from quant_framework._core import AdaptiveChunkStrategy, Backfill, drain_log
 from quant_framework.errors import QuantFrameworkError
-from quant_framework.ingestion.rate_limit import CoinalyzeRateLimiter
+from quant_framework.ingestion.rate_limit import preset
 from quant_framework.orchestration.ports import (
     ICheckpointStore,
     IChunkStrategy,
@@ -41,7 +41,8 @@ class BackfillWorkflow(BaseWorkflow):
         writer: the lake; native, or any object with ``write(series, range, batch)``.
         checkpoint_store: a store, or a ``CheckpointManager`` over one.
         chunk_strategy: by default ``AdaptiveChunkStrategy()``.
-        rate_limiter: by default ``CoinalyzeRateLimiter()``.
+        rate_limiter: by default what the source documents (``PRESETS``), for this process alone; for Coinalyze as
+            ``CoinalyzeRateLimiter()``.
         symbols: the source's own names, or names it can resolve (``BTC``).
         timeframes: ``1m`` to ``1M``.
         data_types: by default ``["ohlcv"]``.
@@ -54,6 +55,7 @@ class BackfillWorkflow(BaseWorkflow):
         owner: who claims what is fetched, where the store has claims; the same for every try of one task, different for
             all else. By default unique.
         lease: a run that stands still for so many seconds loses its claims.
+        priority: ``live`` goes before ``backfill`` where both wait for one quota.
         progress: gets the run's counters every ``progress_interval`` seconds.
 
     ``symbols, timeframes, data_types, start, end`` may be left out and come from the context instead
@@ -80,6 +82,7 @@ class BackfillWorkflow(BaseWorkflow):
         lag: float = 5.0,
         owner: str | None = None,
         lease: float = 60.0,
+        priority: str = "backfill",
         progress: IProgressReporter | None = None,
         progress_interval: float = 30.0,
     ) -> None:
@@ -87,10 +90,10 @@ class BackfillWorkflow(BaseWorkflow):
         self.writer = writer
         self.checkpoint_store = checkpoint_store
         self.chunk_strategy = chunk_strategy or AdaptiveChunkStrategy()
-        self.rate_limiter = rate_limiter or CoinalyzeRateLimiter()
+        self.rate_limiter = rate_limiter or preset(getattr(adapter, "source", ""))
         self.parameters = dict(zip(PARAMETERS, (symbols, timeframes, data_types, start, end), strict=True))
         self.options = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}
-        self.options |= {"owner": owner or f"{socket.gethostname()} {uuid.uuid4()}", "lease": lease}
+        self.options |= {"owner": owner or f"{socket.gethostname()} {uuid.uuid4()}", "lease": lease, "priority": priority}
         self.progress = progress
         self.progress_interval = progress_interval
         self._run: Backfill | None = None

@@ -1,0 +1,313 @@
+//! Limiters as Python classes: of one process, or shared through a file or a database.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::convert::{datetime, millis, plain, seconds};
+use super::foreign::{EventLoop, Foreign, ForeignLimiter};
+use super::policy::overrides;
+use super::runtime::{awaitable, enter, inside};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Kind};
+use crate::ports::{self, Ask, Feedback, Permit, Priority, Verdict};
+use crate::quota::{self, SharedLimiter};
+use crate::rate_limit::{self, Alignment, Limits, Pace, Stats, Window, WindowLimiter};
+use crate::secret::Secret;
+use crate::time_range::Millis;
+
+/// What a limiter is behind its class.
+#[derive(Clone)]
+enum Native {
+    Own(Arc<WindowLimiter>),
+    Shared(Arc<SharedLimiter>),
+}
+
+impl Native {
+    fn port(&self) -> Arc<dyn ports::RateLimiter> {
+        match self {
+            Self::Own(limiter) => limiter.clone(),
+            Self::Shared(limiter) => limiter.clone(),
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        match self {
+            Self::Own(limiter) => limiter.stats(),
+            Self::Shared(limiter) => limiter.stats(),
+        }
+    }
+
+    /// A permit that needs no waiting and no call.
+    fn at_once(&self, weight: u32) -> crate::error::Result<Option<Permit>> {
+        match self {
+            Self::Own(limiter) => limiter.try_acquire(weight),
+            Self::Shared(limiter) => limiter.try_acquire(weight),
+        }
+    }
+}
+
+/// A hard budget of exact windows and a pacer at an adaptive rate.
+#[pyclass(frozen, subclass, module = "quant_framework._core")]
+pub(super) struct RateLimiter(Native);
+
+/// An awaitable that is done already.
+#[pyclass(frozen, module = "quant_framework._core")]
+struct Done(f64);
+
+#[pymethods]
+impl Done {
+    const fn __await__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    const fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self) -> PyResult<()> {
+        Err(PyStopIteration::new_err(self.0))
+    }
+}
+
+/// `(weight, seconds)` or `(weight, seconds, "rolling" | "fixed")`.
+fn window(given: &Bound<'_, PyAny>) -> PyResult<Window> {
+    let wrong = || {
+        Error::invalid(format!(
+            "window {given} must be (weight, seconds) or (weight, seconds, \"fixed\"), both above 0"
+        ))
+    };
+    let parts: Vec<Bound<'_, PyAny>> = given.try_iter().map_err(|_| wrong())?.collect::<PyResult<_>>()?;
+    let alignment = match parts.get(2).map(|name| name.extract::<String>()) {
+        None => Alignment::Rolling,
+        Some(Ok(name)) if name == "rolling" => Alignment::Rolling,
+        Some(Ok(name)) if name == "fixed" => Alignment::Fixed,
+        Some(_) => return Err(wrong().into()),
+    };
+    let [weight, length, ..] = &parts[..] else { return Err(wrong().into()) };
+    let (weight, length) = (weight.extract::<u32>().unwrap_or(0), length.extract::<f64>().unwrap_or(0.0));
+    let period =
+        Duration::try_from_secs_f64(length).ok().filter(|period| *period >= Duration::from_millis(1));
+    match period {
+        Some(period) if weight > 0 && parts.len() <= 3 => Ok(Window { weight, period, alignment }),
+        _ => Err(wrong().into()),
+    }
+}
+
+/// `live` or `backfill`.
+pub(super) fn priority(name: &str) -> PyResult<Priority> {
+    match name {
+        "live" => Ok(Priority::Live),
+        "backfill" => Ok(Priority::Backfill),
+        other => Err(Error::invalid(format!("priority must be live or backfill, not {other:?}")).into()),
+    }
+}
+
+fn ask(weight: u32, max_wait: Option<f64>, name: &str) -> PyResult<Ask> {
+    let max_wait = max_wait.map(|longest| seconds("max_wait", longest)).transpose()?;
+    if weight == 0 {
+        return Err(Error::invalid("weight must be at least 1").into());
+    }
+    Ok(Ask { weight, priority: priority(name)?, max_wait })
+}
+
+impl RateLimiter {
+    fn tell(&self, weight: u32, verdict: Verdict, quotas: &[ports::Quota]) -> PyResult<()> {
+        let feedback = Feedback { epoch: None, weight, verdict, quotas };
+        inside(|| self.0.port().report(feedback))
+    }
+}
+
+#[pymethods]
+impl RateLimiter {
+    /// `windows`: see `window`; rates in requests a second; `place` and `scope` make it a shared one.
+    #[new]
+    #[pyo3(signature = (windows, *, base_rate=None, max_rate=None, min_rate=None, backoff_factor=2.0, burst=1, share=1.0, slack=None, assume_full=false, place=None, scope=None, password=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
+    fn new(
+        windows: &Bound<'_, PyAny>,
+        base_rate: Option<f64>,
+        max_rate: Option<f64>,
+        min_rate: Option<f64>,
+        backoff_factor: f64,
+        burst: u32,
+        share: f64,
+        slack: Option<f64>,
+        assume_full: bool,
+        place: Option<&str>,
+        scope: Option<&str>,
+        password: Option<String>,
+    ) -> PyResult<Self> {
+        let windows = windows.try_iter()?.map(|given| window(&given?)).collect::<PyResult<Vec<_>>>()?;
+        let pace = |base: f64| {
+            let (max, min) = (max_rate.unwrap_or(base), min_rate.unwrap_or(base));
+            let ordered = 0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
+            let burst = NonZeroU32::new(burst).filter(|_| ordered);
+            let pace = burst.map(|burst| Pace { base, max, min, backoff_factor, burst });
+            pace.ok_or_else(|| {
+                Error::invalid(
+                    "rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1, burst >= 1",
+                )
+            })
+        };
+        let pace = base_rate.map(pace).transpose()?;
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(Error::invalid(format!("share must be above 0 and at most 1, not {share}")).into());
+        }
+        let spread = slack.map(|slack| seconds("slack", slack)).transpose()?;
+        let limits = Limits { windows, pace, share, spread, assume_full };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let Some(place) = place else {
+            return Ok(Self(Native::Own(Arc::new(WindowLimiter::new(limits, clock)))));
+        };
+        let scope = scope.ok_or_else(|| {
+            Error::invalid("a shared limiter needs a scope")
+                .with_hint("name what the source limits: scope=\"coinalyze:...\"")
+        })?;
+        let password = password.map(Secret::new);
+        let shared = quota::open(place, scope, password.as_ref(), limits, &clock)?;
+        Ok(Self(Native::Shared(Arc::new(shared))))
+    }
+
+    /// Waits for a permit of `weight`; the seconds waited.
+    #[pyo3(signature = (weight=1, max_wait=None, priority="backfill"))]
+    fn acquire<'py>(
+        &self,
+        py: Python<'py>,
+        weight: u32,
+        max_wait: Option<f64>,
+        priority: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let ask = ask(weight, max_wait, priority)?;
+        if self.0.at_once(weight)?.is_some() {
+            return Ok(Bound::new(py, Done(0.0))?.into_any());
+        }
+        let limiter = self.0.port();
+        awaitable(py, async move { limiter.acquire(ask).await }, |_, permit| Ok(permit.waited.as_secs_f64()))
+    }
+
+    /// As `acquire`, blocking; obeys signals.
+    #[pyo3(signature = (weight=1, max_wait=None, priority="backfill"))]
+    fn acquire_sync(
+        &self,
+        py: Python<'_>,
+        weight: u32,
+        max_wait: Option<f64>,
+        priority: &str,
+    ) -> PyResult<f64> {
+        let ask = ask(weight, max_wait, priority)?;
+        if self.0.at_once(weight)?.is_some() {
+            return Ok(0.0);
+        }
+        let limiter = self.0.port();
+        Ok(enter(py, async move { limiter.acquire(ask).await })?.waited.as_secs_f64())
+    }
+
+    /// Takes a permit of `weight` if there is one now; a shared limiter may have to ask its place.
+    #[pyo3(signature = (weight=1, priority="backfill"))]
+    fn try_acquire(&self, py: Python<'_>, weight: u32, priority: &str) -> PyResult<bool> {
+        let ask = ask(weight, Some(0.0), priority)?;
+        if self.0.at_once(weight)?.is_some() {
+            return Ok(true);
+        }
+        let Native::Shared(limiter) = self.0.clone() else { return Ok(false) };
+        let asked = async move {
+            match ports::RateLimiter::acquire(&*limiter, ask).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == Kind::RateLimited => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        enter(py, asked)
+    }
+
+    /// What the source answered: `"success"` or `"throttled"`, with the aware time after which to ask again.
+    #[pyo3(signature = (event, until=None, *, weight=1))]
+    fn report(&self, event: &str, until: Option<&Bound<'_, PyAny>>, weight: u32) -> PyResult<()> {
+        let until = until.map(|until| millis(until, "until")).transpose()?;
+        let verdict = match event {
+            "success" => Verdict::Answered { is_slow: false },
+            "throttled" => Verdict::Refused { until },
+            other => {
+                return Err(
+                    Error::invalid(format!("event must be success or throttled, not {other:?}")).into()
+                );
+            }
+        };
+        self.tell(weight, verdict, &[])
+    }
+
+    /// What an HTTP answer says about quota: its status, headers and body. `"answered"`, `"refused"` or `"failed"`.
+    #[pyo3(signature = (status, headers=None, body=None, *, weight=1))]
+    fn report_response(
+        &self,
+        status: u16,
+        headers: Option<&Bound<'_, PyAny>>,
+        body: Option<&[u8]>,
+        weight: u32,
+    ) -> PyResult<&'static str> {
+        let headers = headers.map_or(Ok(Vec::new()), texts)?;
+        let pairs = headers.iter().map(|(name, value)| (&**name, &**value));
+        let answer = rate_limit::read(status, pairs, body.unwrap_or_default(), SystemClock::default().now());
+        self.tell(weight, answer.verdict, &answer.quotas)?;
+        Ok(match answer.verdict {
+            Verdict::Answered { .. } => "answered",
+            Verdict::Refused { .. } => "refused",
+            Verdict::Failed => "failed",
+        })
+    }
+
+    /// How the limiter stands, as a dict.
+    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let stats = self.0.stats();
+        let fields = plain(py, &stats)?;
+        let until = stats.blocked_until.map(|until: Millis| datetime(until));
+        fields.bind(py).cast::<PyDict>()?.set_item("blocked_until", until)?;
+        Ok(fields)
+    }
+
+    /// The least time from now until the last of requests of weight 1 that weigh `weight` can be sent, seconds.
+    fn least_seconds(&self, py: Python<'_>, weight: u64) -> PyResult<f64> {
+        let limiter = self.0.port();
+        Ok(enter(py, async move { Ok(limiter.least_duration(weight, weight).await) })?.as_secs_f64())
+    }
+
+    /// Tells those who share the quota that this worker ends. A limiter that is used again takes part again.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let limiter = self.0.port();
+        enter(py, async move {
+            limiter.close().await;
+            Ok(())
+        })
+    }
+}
+
+/// Headers as a mapping or pairs, names in lower case.
+fn texts(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let pairs = match headers.call_method0("items") {
+        Ok(items) => items,
+        Err(_) => headers.clone(),
+    };
+    let one = |pair: PyResult<Bound<'_, PyAny>>| {
+        let (name, value): (String, Bound<'_, PyAny>) = pair?.extract()?;
+        Ok((name.to_ascii_lowercase(), value.str()?.to_string()))
+    };
+    pairs.try_iter()?.map(one).collect()
+}
+
+/// The native limiter behind `object`, or `object` itself as a limiter.
+pub(super) fn limiter_from(
+    object: &Bound<'_, PyAny>,
+    event_loop: &EventLoop,
+) -> PyResult<Arc<dyn ports::RateLimiter>> {
+    if let Ok(native) = object.cast::<RateLimiter>()
+        && !overrides::<RateLimiter>(object, "acquire")?
+    {
+        return Ok(native.get().0.port());
+    }
+    Ok(Arc::new(ForeignLimiter(Foreign::new(object, "rate_limiter", event_loop))))
+}

@@ -1,0 +1,62 @@
+//! What a worker may do while the scope's place is away: its own share, once all that others were permitted is past,
+//! and for a limited time. See `Scope::reserved` for the other half. Pure.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::rate_limit::{Budget, Limits, Micros};
+
+/// What a worker remembers of its last contact.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Contact {
+    /// Not after it, by this worker's clock.
+    pub(super) at: Micros,
+    /// How many workers took part then.
+    pub(super) workers: u32,
+    pub(super) quarantine: Micros,
+    pub(super) term: Micros,
+}
+
+/// A worker on its own.
+#[derive(Debug)]
+pub(super) struct Alone {
+    since: Micros,
+    until: Micros,
+    /// `None` where the share is less than one.
+    budget: Option<Budget>,
+    /// To be told when the place is back.
+    pub(super) spent: u32,
+    /// What the place said, or rather did not say.
+    pub(super) why: Error,
+}
+
+impl Alone {
+    /// The place did not answer at `now` for the first time since `contact`.
+    pub(super) fn new(now: Micros, contact: Contact, limits: &Limits, why: Error) -> Self {
+        let share = limits.share / f64::from(contact.workers.max(1));
+        let fits = limits.windows.iter().all(|window| f64::from(window.weight) * share >= 1.0);
+        let own = Limits { share, assume_full: false, ..limits.clone() };
+        let budget = fits.then(|| own.budget(now, |_| Duration::ZERO));
+        Self { since: now + contact.quarantine, until: contact.at + contact.term, budget, spent: 0, why }
+    }
+
+    /// Whether there is nothing more to be had at `now`.
+    pub(super) const fn is_over(&self, now: Micros) -> bool {
+        self.budget.is_none() || now >= self.until || self.since >= self.until
+    }
+
+    /// Spends now; `Err`: when to ask again, `None` where it may not any more.
+    pub(super) fn spend(&mut self, now: Micros, weight: u32) -> Result<(), Option<Micros>> {
+        let Some(budget) = self.budget.as_mut().filter(|_| now < self.until) else { return Err(None) };
+        if budget.meters().iter().any(|meter| meter.learned.most() < weight) {
+            return Err(None);
+        }
+        if now < self.since {
+            return Err(Some(self.since).filter(|since| *since < self.until));
+        }
+        budget.check(now, weight).map_err(Some)?;
+        budget.spend(now, weight);
+        self.spent += weight;
+        Ok(())
+    }
+}

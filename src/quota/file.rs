@@ -1,0 +1,109 @@
+//! A scope in a file: for all processes of one machine, and for those that come after them. Not synced to the disk: what
+//! a crash of the machine loses is counted as spent.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::cell::{Cell, Change};
+use super::scope::Scope;
+use crate::clock::Clock;
+use crate::disk::{failure, make_folder};
+use crate::error::{Error, Result};
+use crate::rate_limit::Micros;
+
+/// One file, changed in place under a lock.
+pub struct FileCell {
+    path: PathBuf,
+    new: Scope,
+    clock: Arc<dyn Clock>,
+}
+
+/// A lock that is held for longer is held by a process that was stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl FileCell {
+    /// `new`: what the file holds at first.
+    pub fn new(path: PathBuf, new: Scope, clock: Arc<dyn Clock>) -> Self {
+        Self { path, new, clock }
+    }
+
+    fn open(&self) -> Result<File> {
+        let open = || File::options().create(true).read(true).write(true).truncate(false).open(&self.path);
+        match open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make_folder(self.path.parent().unwrap_or(Path::new(".")))?;
+                open()
+            }
+            opened => opened,
+        }
+        .map_err(|error| failure("open", &self.path, &error))
+    }
+
+    /// Waits for the lock without blocking a thread.
+    async fn lock(&self) -> Result<File> {
+        let deadline = self.clock.monotonic() + PATIENCE;
+        loop {
+            let file = self.open()?;
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(fs::TryLockError::WouldBlock) if self.clock.monotonic() < deadline => {
+                    self.clock.sleep(PAUSE).await;
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    let path = self.path.display();
+                    return Err(Error::unavailable(format!(
+                        "another process has held {path} for {PATIENCE:?}"
+                    )));
+                }
+                Err(fs::TryLockError::Error(error)) => return Err(failure("lock", &self.path, &error)),
+            }
+        }
+    }
+
+    /// What the file holds. Damaged by a crash of the machine, it says nothing about what was spent.
+    fn read(&self, file: &mut File, now: Micros) -> Result<Scope> {
+        let mut text = String::new();
+        match file.read_to_string(&mut text) {
+            Ok(0) => return Ok(self.new.clone()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => text.clear(),
+            Err(error) => return Err(failure("read", &self.path, &error)),
+        }
+        match Scope::parse(&text) {
+            Err(error) if error.kind() == crate::error::Kind::Data => {
+                tracing::warn!("{}: {error}; its windows count as full", self.path.display());
+                let mut scope = self.new.clone();
+                scope.forget(now);
+                Ok(scope)
+            }
+            parsed => parsed,
+        }
+    }
+}
+
+#[async_trait]
+impl Cell for FileCell {
+    async fn update(&self, change: &mut Change<'_>) -> Result<Duration> {
+        // Short and without a sync: not worth a thread of its own.
+        let mut file = self.lock().await?;
+        let now = self.clock.now().unsigned_abs() * 1000;
+        let mut scope = self.read(&mut file, now)?;
+        change(&mut scope, now)?;
+        let text = scope.text()?;
+        let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
+        written
+            .and_then(|()| file.set_len(text.len() as u64))
+            .map_err(|error| failure("write", &self.path, &error))?;
+        Ok(Duration::ZERO)
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+}

@@ -1,0 +1,440 @@
+//! The limiter of one worker among many: its requests wait in line here, the first one asks the scope for all of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::alone::{Alone, Contact};
+use super::cell::Cell;
+use super::scope::{Demand, Lease, News, Scope, hold};
+use crate::clock::Clock;
+use crate::error::{Error, Kind, Result};
+use crate::per_process::PerProcess;
+use crate::ports::{Ask, Feedback, Permit, RateLimiter, Verdict};
+use crate::rate_limit::{
+    BACKOFF, Counts, Limits, Line, Micros, Pacer, Place, Stats, Timeline, WindowStats, check_fits, refusal,
+    window_stats,
+};
+use crate::unique::unique;
+
+/// Requests that one call asks for at most.
+const BATCH: usize = 64;
+/// Permits that were too old when they arrived, in a row, before the place counts as too slow.
+const STALE: u32 = 5;
+/// How soon a place that was away is asked again.
+const AGAIN: Micros = 2_000_000;
+/// The end of a run does not wait longer to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What is held of the scope's budget, to be spent soon.
+#[derive(Debug, Clone, Copy, Default)]
+struct Block {
+    left: u32,
+    until: Micros,
+    epoch: u64,
+}
+
+struct State {
+    line: Line,
+    block: Block,
+    pacer: Option<Pacer>,
+    counts: Counts,
+    news: News,
+    /// Nothing is to be had before.
+    comes: Micros,
+    rank: Option<Micros>,
+    /// What to ask for beyond the demand: doubled by blocks that were used up, halved by those that were not.
+    ahead: u32,
+    contact: Option<Contact>,
+    alone: Option<Alone>,
+    windows: Vec<WindowStats>,
+    blocked_until: Option<Micros>,
+    stale: u32,
+    /// What was permitted last goes first after a refusal.
+    is_probe: bool,
+}
+
+struct Shared {
+    cell: Box<dyn Cell>,
+    limits: Limits,
+    hold: Micros,
+    /// A forked child is another worker.
+    worker: PerProcess<u64>,
+    time: Timeline,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+/// See the module.
+pub struct SharedLimiter(Arc<Shared>);
+
+enum Look {
+    Go(Permit),
+    /// Nothing to be had before.
+    At(Micros),
+    /// Somebody else is first.
+    Follow,
+    /// Ask the scope.
+    Call,
+}
+
+impl State {
+    fn permit(&mut self, weight: u32, epoch: u64, waited: Duration) -> Permit {
+        self.counts.permits += 1;
+        self.counts.weight += u64::from(weight);
+        self.counts.waited += waited;
+        Permit { waited, epoch }
+    }
+
+    /// From the block that is held, or when the pacer allows it; `None` where there is not enough.
+    fn take(&mut self, now: Micros, weight: u32) -> Option<std::result::Result<u64, Micros>> {
+        if self.block.left < weight || now >= self.block.until {
+            return None;
+        }
+        if let Some(Err(at)) = self.pacer.as_mut().map(|pacer| pacer.check(now)) {
+            return Some(Err(at));
+        }
+        self.block.left -= weight;
+        Some(Ok(self.block.epoch))
+    }
+
+    /// What to ask the scope for: what waits, as far as the pacer lets it go before the permits are too old.
+    fn demand(
+        &mut self,
+        now: Micros,
+        ask: &Ask,
+        worker: u64,
+        hold: Micros,
+        deadline: Option<Micros>,
+    ) -> Demand {
+        let paced = |pacer: &Pacer| (pacer.rate() * hold as f64 / 1e6) as usize + 1;
+        let count = self.pacer.as_ref().map_or(BATCH, |pacer| paced(pacer).min(BATCH));
+        let used_up = self.block.left == 0 && now < self.block.until;
+        self.ahead = if used_up { (self.ahead * 2).clamp(1, BATCH as u32) } else { self.ahead / 2 };
+        Demand {
+            worker,
+            priority: ask.priority,
+            rank: self.rank,
+            weights: self.line.weights(count),
+            ahead: self.ahead.min(count as u32),
+            patience: deadline.map(|deadline| Duration::from_micros(deadline.saturating_sub(now))),
+            spent_alone: self.alone.as_ref().map_or(0, |alone| alone.spent),
+            news: std::mem::take(&mut self.news),
+        }
+    }
+
+    /// What could not be told is told next time.
+    fn keep(&mut self, news: News) {
+        let newer = std::mem::replace(&mut self.news, news);
+        self.news.answered = newer.answered.or(self.news.answered);
+        self.news.refused.extend(newer.refused);
+        self.news.quotas.extend(newer.quotas);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn worker(&self) -> u64 {
+        // Small enough for every reader of JSON.
+        *self.worker.get_or_init(|| unique() >> 11)
+    }
+
+    fn look(&self, place: Place, weight: u32, entered: Micros, deadline: Option<Micros>) -> Result<Look> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let now = self.time.now();
+        let turn_away = |state: &mut State, at: Micros| {
+            state.counts.turned_away += 1;
+            state.alone.as_ref().map_or_else(|| refusal(&self.time, at), |alone| alone.why.clone())
+        };
+        if deadline.is_some_and(|deadline| now > deadline) {
+            let at = state.comes.max(now);
+            return Err(turn_away(state, at));
+        }
+        if !state.line.is_first(place) {
+            return Ok(Look::Follow);
+        }
+        let waited = Duration::from_micros(now - entered);
+        let mut wait = match state.take(now, weight) {
+            Some(Ok(epoch)) => return Ok(Look::Go(state.permit(weight, epoch, waited))),
+            Some(Err(paced)) => return Ok(Look::At(paced)),
+            None => state.comes,
+        };
+        if let Some(alone) = &mut state.alone {
+            match alone.spend(now, weight) {
+                Ok(()) => {
+                    let epoch = state.block.epoch;
+                    return Ok(Look::Go(state.permit(weight, epoch, waited)));
+                }
+                Err(Some(at)) => wait = wait.min(at),
+                Err(None) => {}
+            }
+        }
+        match wait {
+            at if at <= now => Ok(Look::Call),
+            at if state.alone.is_none() && deadline.is_some_and(|deadline| at > deadline) => {
+                Err(turn_away(state, at))
+            }
+            at => Ok(Look::At(at.min(deadline.map_or(at, |deadline| deadline + 1)))),
+        }
+    }
+
+    /// Asks the scope on behalf of everybody who waits here.
+    async fn call(&self, ask: &Ask, deadline: Option<Micros>) -> Result<()> {
+        let before = self.time.now();
+        let demand = self.state().demand(before, ask, self.worker(), self.hold, deadline);
+        let mut answer = (Lease::default(), before, Contact::default(), Vec::new(), 0, false);
+        let mut change = |scope: &mut Scope, at: Micros| {
+            scope.check(&self.limits.windows)?;
+            let lease = scope.lease(at, &demand);
+            let contact = Contact {
+                at: before,
+                workers: lease.workers,
+                quarantine: scope.quarantine(),
+                term: scope.term(),
+            };
+            let blocked = scope.budget().penalty().until().saturating_sub(at);
+            let is_probe = lease.weight > 0 && scope.budget().penalty().is_probing();
+            answer = (lease, self.time.now(), contact, window_stats(scope.budget(), at), blocked, is_probe);
+            Ok(())
+        };
+        let updated = self.cell.update(&mut change).await;
+        let now = self.time.now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let lag = match updated {
+            Ok(lag) => lag.as_micros() as Micros,
+            Err(error) => {
+                state.keep(demand.news);
+                return self.go_alone(state, now, error);
+            }
+        };
+        let (lease, decided, contact, windows, blocked, is_probe) = answer;
+        let until = (before + self.hold).saturating_sub(lag);
+        state.block = Block { left: lease.weight, until, epoch: lease.epoch };
+        state.contact = Some(Contact { at: contact.at.saturating_sub(lag), ..contact });
+        (state.alone, state.is_probe) = (None, is_probe);
+        (state.windows, state.blocked_until) = (windows, (blocked > 0).then_some(decided + blocked));
+        let waits = !lease.wait.is_zero();
+        state.comes = if waits { decided + lease.wait.as_micros() as Micros } else { 0 };
+        state.rank = waits.then_some(lease.rank);
+        state.stale = if lease.weight > 0 && until <= now { state.stale + 1 } else { 0 };
+        if state.stale >= STALE {
+            let place = self.cell.place();
+            return Err(Error::unavailable(format!(
+                "{place} answers too slowly for permits that hold {:?}",
+                Duration::from_micros(self.hold)
+            )));
+        }
+        Ok(())
+    }
+
+    /// The place does not answer: on with the own share, if there is one.
+    fn go_alone(&self, state: &mut State, now: Micros, error: Error) -> Result<()> {
+        let Some(contact) = state.contact.filter(|_| error.kind() == Kind::Unavailable) else {
+            return Err(error);
+        };
+        if state.alone.is_none() {
+            tracing::warn!("{error}; going on with a share of 1/{} soon", contact.workers);
+        }
+        let alone = state.alone.get_or_insert_with(|| Alone::new(now, contact, &self.limits, error.clone()));
+        state.comes = now + AGAIN;
+        if alone.is_over(now) { Err(error) } else { Ok(()) }
+    }
+
+    /// Tells the scope what was learnt.
+    async fn tell(&self) {
+        let news = std::mem::take(&mut self.state().news);
+        let mut hear = |scope: &mut Scope, at: Micros| {
+            scope.hear(at, &news);
+            Ok(())
+        };
+        if let Err(error) = self.cell.update(&mut hear).await {
+            tracing::warn!("cannot tell other workers what the source said: {error}");
+            self.state().keep(news);
+        }
+    }
+
+    async fn wait(&self, ask: &Ask) -> Result<Permit> {
+        let entered = self.time.now();
+        let deadline = ask.max_wait.map(|most| entered + most.as_micros() as Micros);
+        let wake = Arc::new(Notify::new());
+        let place = self.state().line.join(entered, ask, Arc::clone(&wake));
+        let _waiting = Waiting { shared: self, place };
+        loop {
+            let until = match self.look(place, ask.weight, entered, deadline)? {
+                Look::Go(permit) => return Ok(permit),
+                Look::Call => {
+                    self.call(ask, deadline).await?;
+                    continue;
+                }
+                Look::At(at) => Some(at),
+                Look::Follow => deadline.map(|deadline| deadline + 1),
+            };
+            tokio::select! {
+                () = wake.notified() => {}
+                () = self.time.sleep_until(until.unwrap_or_default()), if until.is_some() => {}
+            }
+        }
+    }
+}
+
+/// A place in the line, given back when dropped.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    place: Place,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.state().line.leave(self.place);
+    }
+}
+
+impl SharedLimiter {
+    /// A worker of the scope in `cell`. Every worker of a scope must have the same windows; `limits.assume_full` is
+    /// the matter of the cell.
+    pub fn new(limits: Limits, cell: Box<dyn Cell>, clock: Arc<dyn Clock>) -> Self {
+        let time = Timeline::new(Arc::clone(&clock));
+        let now = time.now();
+        let hold = limits.windows.iter().map(hold).min().unwrap_or_default().as_micros() as Micros;
+        let state = State {
+            line: Line::default(),
+            block: Block::default(),
+            pacer: limits.pace.map(|pace| Pacer::new(pace, now)),
+            counts: Counts::default(),
+            news: News::default(),
+            comes: 0,
+            rank: None,
+            ahead: 0,
+            contact: None,
+            alone: None,
+            windows: Vec::new(),
+            blocked_until: None,
+            stale: 0,
+            is_probe: false,
+        };
+        let shared = Shared {
+            cell,
+            limits,
+            hold,
+            worker: PerProcess::default(),
+            time,
+            clock,
+            state: Mutex::new(state),
+        };
+        Self(Arc::new(shared))
+    }
+
+    /// A permit of `weight` from the block that is held, or `None`; never overtakes those who wait.
+    pub fn try_acquire(&self, weight: u32) -> Result<Option<Permit>> {
+        check_fits(&self.0.limits.windows, self.0.limits.share, weight)?;
+        let mut state = self.0.state();
+        let now = self.0.time.now();
+        if !state.line.is_empty() {
+            return Ok(None);
+        }
+        let taken = state.take(now, weight).and_then(std::result::Result::ok);
+        Ok(taken.map(|epoch| state.permit(weight, epoch, Duration::ZERO)))
+    }
+
+    /// What happened here so far, and how the scope stood when it was last asked.
+    pub fn stats(&self) -> Stats {
+        let state = self.0.state();
+        let now = self.0.time.now();
+        Stats {
+            counts: state.counts,
+            waiting: state.line.len(),
+            rate: state.pacer.as_ref().map(Pacer::rate),
+            blocked_until: state.blocked_until.filter(|at| *at > now).map(|at| self.0.time.wall(at)),
+            windows: state.windows.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl RateLimiter for SharedLimiter {
+    async fn acquire(&self, ask: Ask) -> Result<Permit> {
+        if let Some(permit) = self.try_acquire(ask.weight)? {
+            return Ok(permit);
+        }
+        self.0.wait(&ask).await
+    }
+
+    fn report(&self, feedback: Feedback<'_>) {
+        let mut state = self.0.state();
+        let now = self.0.time.now();
+        let epoch = feedback.epoch.unwrap_or(state.block.epoch);
+        let after = |wall| Duration::from_micros(self.0.time.at(wall).saturating_sub(now));
+        if !feedback.quotas.is_empty() {
+            state.news.quotas =
+                feedback.quotas.iter().map(|quota| (*quota, quota.reset.map(after))).collect();
+        }
+        match feedback.verdict {
+            Verdict::Failed => return,
+            Verdict::Answered { is_slow } => {
+                state.counts.answered += 1;
+                state.news.answered = Some((epoch, feedback.weight));
+                if let Some(pacer) = state.pacer.as_mut().filter(|_| is_slow) {
+                    pacer.hold(now);
+                }
+                // Others wait for this answer.
+                if !std::mem::take(&mut state.is_probe) {
+                    return;
+                }
+            }
+            Verdict::Refused { until } => {
+                state.counts.refused += 1;
+                let is_first = epoch == state.block.epoch;
+                state.news.factor = state.pacer.as_ref().map_or(BACKOFF, Pacer::backoff_factor);
+                state.news.refused.push((epoch, feedback.weight, until.map(after)));
+                (state.block.left, state.comes) = (0, 0);
+                if let Some(pacer) = &mut state.pacer {
+                    if is_first { pacer.cut(now) } else { pacer.hold(now) }
+                }
+                state.line.wake();
+            }
+        }
+        drop(state);
+        // Without a runtime it is told with the next request.
+        if let Ok(runtime) = Handle::try_current() {
+            let shared = Arc::clone(&self.0);
+            runtime.spawn(async move { shared.tell().await });
+        }
+    }
+
+    async fn least_duration(&self, requests: u64, weight: u64) -> Duration {
+        let mut least = Duration::ZERO;
+        let mut look = |scope: &mut Scope, at: Micros| {
+            least = scope.backlog(at, weight);
+            Ok(())
+        };
+        if self.0.cell.update(&mut look).await.is_err() {
+            let budget = self.0.limits.budget(0, |_| Duration::ZERO);
+            least = Duration::from_micros(budget.backlog(0, weight));
+        }
+        let state = self.0.state();
+        let paced = state.pacer.as_ref().map_or(0.0, |pacer| pacer.least_seconds(requests));
+        least.max(Duration::from_secs_f64(paced))
+    }
+
+    async fn close(&self) {
+        let news = std::mem::take(&mut self.0.state().news);
+        let mut leave = |scope: &mut Scope, at: Micros| {
+            scope.leave(at, self.0.worker(), &news);
+            Ok(())
+        };
+        tokio::select! {
+            done = self.0.cell.update(&mut leave) => if let Err(error) = done {
+                tracing::warn!("cannot tell other workers that this one ends: {error}");
+            },
+            () = self.0.clock.sleep(GOODBYE) => {}
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What all workers of one scope (an API key, an egress address) share: the budget, who waits for it, who takes part.
+//! One pure value with a few rules; where it is kept is the matter of a [`super::Cell`].
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ports::{Priority, Quota};
+use crate::rate_limit::{Budget, Meter, Micros, Window, rank};
+
+/// What this version writes and reads.
+const FORMAT: u32 = 1;
+/// Somebody who was told to come back at a time keeps the right to go first for so long after it.
+const GRACE: Micros = 2_000_000;
+/// Workers that wait for the answer to a probe look again about so soon.
+const PROBING: Micros = 1_000_000;
+/// A clock that is this far behind was set back.
+const SET_BACK: Micros = 5_000_000;
+/// How long a worker may go on with its own share, once that is safe.
+const OWN_SHARE: Micros = 120_000_000;
+
+/// A permit may be used so much later than it was given: what a call to the scope's place may take.
+pub fn hold(window: &Window) -> Duration {
+    (window.period / 10).clamp(Duration::from_millis(100), Duration::from_millis(500))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Waiter {
+    worker: u64,
+    rank: Micros,
+    weight: u64,
+    /// When it was told to come back.
+    comes: Micros,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Worker {
+    id: u64,
+    seen: Micros,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    format: u32,
+    /// When it was last changed, by the clock of its place.
+    at: Micros,
+    windows: Vec<Window>,
+    budget: Budget,
+    waiting: Vec<Waiter>,
+    workers: Vec<Worker>,
+}
+
+/// What a worker asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Demand {
+    /// Who asks.
+    pub worker: u64,
+    /// Of its first request.
+    pub priority: Priority,
+    /// Its place in the order, as answered before.
+    pub rank: Option<Micros>,
+    /// What its requests weigh, first come first.
+    pub weights: Vec<u32>,
+    /// So much more, if nobody else wants it.
+    pub ahead: u32,
+    /// It would not wait longer.
+    pub patience: Option<Duration>,
+    /// What it spent of its own share while the place was away.
+    pub spent_alone: u32,
+    /// What the source has answered since.
+    pub news: News,
+}
+
+/// What a worker has learnt from its source's answers.
+#[derive(Debug, Clone, Default)]
+pub struct News {
+    /// The last answer: epoch and weight.
+    pub answered: Option<(u64, u32)>,
+    /// Refusals: epoch, weight, and for how long from now.
+    pub refused: Vec<(u64, u32, Option<Duration>)>,
+    /// Headers, with the time until their reset.
+    pub quotas: Vec<(Quota, Option<Duration>)>,
+    /// A refusal divides what a window is thought to allow by this.
+    pub factor: f64,
+}
+
+/// What a worker gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// To be spent at once.
+    pub weight: u32,
+    /// Goes back with what the source answers.
+    pub epoch: u64,
+    /// When the rest of the demand may be had; zero where there is none.
+    pub wait: Duration,
+    /// The place of the rest in the order.
+    pub rank: Micros,
+    /// How many workers take part.
+    pub workers: u32,
+}
+
+impl Scope {
+    /// Nothing spent yet.
+    pub fn new(windows: Vec<Window>, budget: Budget) -> Self {
+        Self { format: FORMAT, at: 0, windows, budget, waiting: Vec::new(), workers: Vec::new() }
+    }
+
+    /// As stored. `Invalid` where a newer version wrote it, `Data` where it cannot be read.
+    pub fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let damaged =
+            |error: serde_json::Error| Error::data(format!("the quota's state is damaged: {error}"));
+        let Format { format } = serde_json::from_str(text).map_err(damaged)?;
+        if format > FORMAT {
+            return Err(Error::invalid(format!(
+                "the quota's state has format {format}, this version reads {FORMAT}"
+            ))
+            .with_hint("upgrade quant-framework")
+            .fatal());
+        }
+        serde_json::from_str(text).map_err(damaged)
+    }
+
+    /// To be stored.
+    pub fn text(&self) -> Result<String> {
+        serde_json::to_string(self)
+            .map_err(|error| Error::internal(format!("cannot write a quota's state: {error}")))
+    }
+
+    /// The shared budget.
+    pub const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// `Conflict` where the scope was made with other windows: whoever is right, both would overshoot.
+    pub fn check(&self, windows: &[Window]) -> Result<()> {
+        if self.windows == windows {
+            return Ok(());
+        }
+        let said = |windows: &[Window]| {
+            let one = |window: &Window| format!("{}/{}s", window.weight, window.period.as_secs_f64());
+            windows.iter().map(one).collect::<Vec<_>>().join(" ")
+        };
+        let (held, asked) = (said(&self.windows), said(windows));
+        Err(Error::conflict(format!("the scope's windows are {held} for others and {asked} here"))
+            .with_hint("give every worker the same windows, or take another scope")
+            .fatal())
+    }
+
+    /// Nothing is known of what was spent before.
+    pub fn forget(&mut self, now: Micros) {
+        self.budget.restart(now);
+    }
+
+    /// How long others must be silent before one's own share is free: everything they were permitted is past.
+    pub fn quarantine(&self) -> Micros {
+        self.budget.meters().iter().map(Meter::memory).max().unwrap_or_default()
+    }
+
+    /// How long after its last contact a worker may spend its own share at most.
+    pub fn term(&self) -> Micros {
+        2 * self.quarantine() + OWN_SHARE
+    }
+
+    /// The moment, by a clock that never goes back. One that was set back makes the past unknown.
+    fn arrive(&mut self, now: Micros) -> Micros {
+        if now + SET_BACK < self.at {
+            self.waiting.clear();
+            self.workers.clear();
+            self.budget.restart(now);
+        }
+        self.at = if now + SET_BACK < self.at { now } else { self.at.max(now) };
+        self.at
+    }
+
+    /// Takes in what a worker has learnt, and gives it what is free.
+    pub fn lease(&mut self, now: Micros, demand: &Demand) -> Lease {
+        let now = self.arrive(now);
+        self.meet(now, demand.worker);
+        if demand.spent_alone > 0 {
+            self.budget.spend(now, demand.spent_alone);
+        }
+        self.learn(now, &demand.news);
+        let mine = demand.rank.unwrap_or_else(|| rank(now, demand.priority));
+        self.waiting.retain(|waiter| waiter.worker != demand.worker && waiter.comes + GRACE >= now);
+        let reserved = self.reserved(now, demand.worker);
+        let before = |waiter: &&Waiter| (waiter.rank, waiter.worker) < (mine, demand.worker);
+        let ahead = self.waiting.iter().filter(before).map(|waiter| waiter.weight).sum::<u64>() + reserved;
+        let (count, weight) = self.fitting(now, ahead, &demand.weights);
+        let extra = if count == demand.weights.len() { self.spare(now, weight, demand.ahead) } else { 0 };
+        if weight + extra > 0 {
+            self.budget.spend(now, weight + extra);
+        }
+        let mut lease = Lease { weight: weight + extra, epoch: self.budget.epoch(), ..Lease::default() };
+        lease.workers = self.workers.len() as u32;
+        if let Some(next) = demand.weights.get(count) {
+            lease.rank = if count == 0 { mine } else { rank(now, demand.priority) };
+            let comes = self.come_back(now, ahead, *next, demand.worker);
+            lease.wait = Duration::from_micros(comes.saturating_sub(now).max(1));
+            if demand.patience.is_none_or(|patience| lease.wait <= patience) {
+                let weight = demand.weights[count..].iter().map(|weight| u64::from(*weight)).sum();
+                self.waiting.push(Waiter { worker: demand.worker, rank: lease.rank, weight, comes });
+            }
+        }
+        lease
+    }
+
+    /// How many of `weights` may be spent now after `ahead`, and what they weigh.
+    fn fitting(&mut self, now: Micros, ahead: u64, weights: &[u32]) -> (usize, u32) {
+        let (mut count, mut sum) = (0, 0);
+        for weight in weights {
+            let total = ahead + u64::from(sum + weight);
+            let fits = match u32::try_from(total) {
+                Ok(total) if ahead == 0 && count == 0 => self.budget.check(now, total).is_ok(),
+                Ok(total) => self.budget.fits(now, total),
+                Err(_) => false,
+            };
+            if !fits {
+                break;
+            }
+            (count, sum) = (count + 1, sum + weight);
+            // Others wait for the answer to this one.
+            if self.budget.penalty().is_probing() {
+                break;
+            }
+        }
+        (count, sum)
+    }
+
+    /// What may be given beyond a demand: nobody waits, and half of every window stays free.
+    fn spare(&self, now: Micros, granted: u32, wanted: u32) -> u32 {
+        if !self.waiting.is_empty() || self.budget.penalty().is_probing() {
+            return 0;
+        }
+        let left = |meter: &Meter| (meter.learned.limit() / 2).saturating_sub(meter.used(now) + granted);
+        self.budget.meters().iter().map(left).min().unwrap_or(0).min(wanted)
+    }
+
+    /// When a worker that gets nothing should ask again.
+    fn come_back(&mut self, now: Micros, ahead: u64, weight: u32, worker: u64) -> Micros {
+        let _ = self.budget.check(now, weight);
+        if self.budget.penalty().is_awaited(now) {
+            // Spread, so that they do not all come at once.
+            return now + PROBING + worker % PROBING;
+        }
+        self.budget.backlog(now, ahead + u64::from(weight)).max(now + 1000)
+    }
+
+    /// Notes who is there. Those that are gone for good are forgotten.
+    fn meet(&mut self, now: Micros, id: u64) {
+        let gone = self.term() + self.quarantine();
+        self.workers.retain(|worker| worker.id != id && worker.seen + gone > now);
+        self.workers.push(Worker { id, seen: now });
+    }
+
+    /// The shares of those who may be using them alone: silent for long, and not because they were told to wait.
+    fn reserved(&self, now: Micros, me: u64) -> u64 {
+        let quarantine = self.quarantine();
+        let expected = |id: u64| self.waiting.iter().any(|waiter| waiter.worker == id);
+        let silent = self
+            .workers
+            .iter()
+            .filter(|worker| worker.id != me && worker.seen + quarantine < now && !expected(worker.id));
+        let share = |meter: &Meter| u64::from(meter.learned.limit()) / self.workers.len().max(1) as u64;
+        let most = self.budget.meters().iter().map(share).max().unwrap_or_default();
+        silent.count() as u64 * most
+    }
+
+    fn learn(&mut self, now: Micros, news: &News) {
+        let after = |pause: Duration| now + pause.as_micros() as Micros;
+        for (quota, reset) in &news.quotas {
+            self.budget.heed(now, quota, reset.map(after));
+        }
+        for (epoch, weight, pause) in &news.refused {
+            self.budget.refuse(now, *weight, *epoch, pause.map(after), news.factor);
+        }
+        if let Some((epoch, weight)) = news.answered {
+            self.budget.answer(now, weight, epoch);
+        }
+    }
+
+    /// What a worker has learnt, without a demand.
+    pub fn hear(&mut self, now: Micros, news: &News) {
+        let now = self.arrive(now);
+        self.learn(now, news);
+    }
+
+    /// When the last of `weight` could be spent after all who wait, from now on.
+    pub fn backlog(&self, now: Micros, weight: u64) -> Duration {
+        let waiting = self.waiting.iter().map(|waiter| waiter.weight).sum::<u64>();
+        Duration::from_micros(self.budget.backlog(now, waiting + weight).saturating_sub(now))
+    }
+
+    /// A worker ends: its place and its share are free.
+    pub fn leave(&mut self, now: Micros, worker: u64, news: &News) {
+        let now = self.arrive(now);
+        self.learn(now, news);
+        self.waiting.retain(|waiter| waiter.worker != worker);
+        self.workers.retain(|held| held.id != worker);
+    }
+}
