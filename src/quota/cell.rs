@@ -49,3 +49,15 @@ impl Cell for MemoryCell {
         "memory".to_owned()
     }
 }
+
+/// Several workers of one process, in tests: they share the cell itself.
+#[async_trait]
+impl<C: Cell> Cell for std::sync::Arc<C> {
+    async fn update(&self, change: &mut Change<'_>) -> Result<Duration> {
+        (**self).update(change).await
+    }
+
+    fn place(&self) -> String {
+        (**self).place()
+    }
+}

@@ -24,6 +24,8 @@ use crate::unique::unique;
 const BATCH: usize = 64;
 /// Permits that were too old when they arrived, in a row, before the place counts as too slow.
 const STALE: u32 = 5;
+/// What headers said is told so often at most, and not later than that.
+const HEADERS: Micros = 1_000_000;
 /// How soon a place that was away is asked again.
 const AGAIN: Micros = 2_000_000;
 /// The end of a run does not wait longer to say goodbye.
@@ -43,16 +45,19 @@ struct State {
     pacer: Option<Pacer>,
     counts: Counts,
     news: News,
-    /// Nothing is to be had before.
+    /// Nothing is to be had before, as things stood.
     comes: Micros,
+    /// When to ask the scope again.
+    again: Micros,
     rank: Option<Micros>,
-    /// What to ask for beyond the demand: doubled by blocks that were used up, halved by those that were not.
-    ahead: u32,
     contact: Option<Contact>,
     alone: Option<Alone>,
     windows: Vec<WindowStats>,
     blocked_until: Option<Micros>,
     stale: u32,
+    /// When `news.quotas` were said, and when some were told last.
+    heard: Micros,
+    told: Micros,
     /// What was permitted last goes first after a refusal.
     is_probe: bool,
 }
@@ -79,6 +84,15 @@ enum Look {
     Follow,
     /// Ask the scope.
     Call,
+}
+
+/// Somebody in line.
+struct Wish {
+    place: Place,
+    weight: u32,
+    entered: Micros,
+    deadline: Option<Micros>,
+    has_asked: bool,
 }
 
 impl State {
@@ -112,18 +126,26 @@ impl State {
     ) -> Demand {
         let paced = |pacer: &Pacer| (pacer.rate() * hold as f64 / 1e6) as usize + 1;
         let count = self.pacer.as_ref().map_or(BATCH, |pacer| paced(pacer).min(BATCH));
-        let used_up = self.block.left == 0 && now < self.block.until;
-        self.ahead = if used_up { (self.ahead * 2).clamp(1, BATCH as u32) } else { self.ahead / 2 };
         Demand {
             worker,
             priority: ask.priority,
             rank: self.rank,
             weights: self.line.weights(count),
-            ahead: self.ahead.min(count as u32),
             patience: deadline.map(|deadline| Duration::from_micros(deadline.saturating_sub(now))),
             spent_alone: self.alone.as_ref().map_or(0, |alone| alone.spent),
-            news: std::mem::take(&mut self.news),
+            news: self.take_news(now),
         }
+    }
+
+    /// What to tell. Headers that are old say nothing about now.
+    fn take_news(&mut self, now: Micros) -> News {
+        let mut news = std::mem::take(&mut self.news);
+        if now > self.heard + HEADERS {
+            news.quotas.clear();
+        } else if !news.quotas.is_empty() {
+            self.told = now;
+        }
+        news
     }
 
     /// What could not be told is told next time.
@@ -145,7 +167,8 @@ impl Shared {
         *self.worker.get_or_init(|| unique() >> 11)
     }
 
-    fn look(&self, place: Place, weight: u32, entered: Micros, deadline: Option<Micros>) -> Result<Look> {
+    fn look(&self, wish: &Wish) -> Result<Look> {
+        let Wish { place, weight, entered, deadline, has_asked } = *wish;
         let mut guard = self.state();
         let state = &mut *guard;
         let now = self.time.now();
@@ -153,7 +176,9 @@ impl Shared {
             state.counts.turned_away += 1;
             state.alone.as_ref().map_or_else(|| refusal(&self.time, at), |alone| alone.why.clone())
         };
-        if deadline.is_some_and(|deadline| now > deadline) {
+        let is_late = |at: Micros| deadline.is_some_and(|deadline| at > deadline);
+        let is_over = is_late(now) && (has_asked || !state.line.is_first(place));
+        if is_over {
             let at = state.comes.max(now);
             return Err(turn_away(state, at));
         }
@@ -164,7 +189,7 @@ impl Shared {
         let mut wait = match state.take(now, weight) {
             Some(Ok(epoch)) => return Ok(Look::Go(state.permit(weight, epoch, waited))),
             Some(Err(paced)) => return Ok(Look::At(paced)),
-            None => state.comes,
+            None => state.again,
         };
         if let Some(alone) = &mut state.alone {
             match alone.spend(now, weight) {
@@ -178,7 +203,8 @@ impl Shared {
         }
         match wait {
             at if at <= now => Ok(Look::Call),
-            at if state.alone.is_none() && deadline.is_some_and(|deadline| at > deadline) => {
+            _ if state.alone.is_none() && is_late(state.comes) => {
+                let at = state.comes;
                 Err(turn_away(state, at))
             }
             at => Ok(Look::At(at.min(deadline.map_or(at, |deadline| deadline + 1)))),
@@ -221,8 +247,9 @@ impl Shared {
         state.contact = Some(Contact { at: contact.at.saturating_sub(lag), ..contact });
         (state.alone, state.is_probe) = (None, is_probe);
         (state.windows, state.blocked_until) = (windows, (blocked > 0).then_some(decided + blocked));
-        let waits = !lease.wait.is_zero();
-        state.comes = if waits { decided + lease.wait.as_micros() as Micros } else { 0 };
+        let waits = !lease.again.is_zero();
+        let after = |pause: Duration| if waits { decided + pause.as_micros() as Micros } else { 0 };
+        (state.comes, state.again) = (after(lease.wait), after(lease.again));
         state.rank = waits.then_some(lease.rank);
         state.stale = if lease.weight > 0 && until <= now { state.stale + 1 } else { 0 };
         if state.stale >= STALE {
@@ -244,13 +271,13 @@ impl Shared {
             tracing::warn!("{error}; going on with a share of 1/{} soon", contact.workers);
         }
         let alone = state.alone.get_or_insert_with(|| Alone::new(now, contact, &self.limits, error.clone()));
-        state.comes = now + AGAIN;
+        state.again = now + AGAIN;
         if alone.is_over(now) { Err(error) } else { Ok(()) }
     }
 
     /// Tells the scope what was learnt.
     async fn tell(&self) {
-        let news = std::mem::take(&mut self.state().news);
+        let news = self.state().take_news(self.time.now());
         let mut hear = |scope: &mut Scope, at: Micros| {
             scope.hear(at, &news);
             Ok(())
@@ -267,11 +294,13 @@ impl Shared {
         let wake = Arc::new(Notify::new());
         let place = self.state().line.join(entered, ask, Arc::clone(&wake));
         let _waiting = Waiting { shared: self, place };
+        let mut wish = Wish { place, weight: ask.weight, entered, deadline, has_asked: false };
         loop {
-            let until = match self.look(place, ask.weight, entered, deadline)? {
+            let until = match self.look(&wish)? {
                 Look::Go(permit) => return Ok(permit),
                 Look::Call => {
                     self.call(ask, deadline).await?;
+                    wish.has_asked = true;
                     continue;
                 }
                 Look::At(at) => Some(at),
@@ -311,13 +340,15 @@ impl SharedLimiter {
             counts: Counts::default(),
             news: News::default(),
             comes: 0,
+            again: 0,
             rank: None,
-            ahead: 0,
             contact: None,
             alone: None,
             windows: Vec::new(),
             blocked_until: None,
             stale: 0,
+            heard: 0,
+            told: 0,
             is_probe: false,
         };
         let shared = Shared {
@@ -373,6 +404,7 @@ impl RateLimiter for SharedLimiter {
         let epoch = feedback.epoch.unwrap_or(state.block.epoch);
         let after = |wall| Duration::from_micros(self.0.time.at(wall).saturating_sub(now));
         if !feedback.quotas.is_empty() {
+            state.heard = now;
             state.news.quotas =
                 feedback.quotas.iter().map(|quota| (*quota, quota.reset.map(after))).collect();
         }
@@ -384,17 +416,19 @@ impl RateLimiter for SharedLimiter {
                 if let Some(pacer) = state.pacer.as_mut().filter(|_| is_slow) {
                     pacer.hold(now);
                 }
-                // Others wait for this answer.
-                if !std::mem::take(&mut state.is_probe) {
+                // Others wait for this answer, or should know what the headers say.
+                let is_due = !feedback.quotas.is_empty() && now > state.told + HEADERS;
+                if !std::mem::take(&mut state.is_probe) && !is_due {
                     return;
                 }
+                state.told = now;
             }
             Verdict::Refused { until } => {
                 state.counts.refused += 1;
                 let is_first = epoch == state.block.epoch;
                 state.news.factor = state.pacer.as_ref().map_or(BACKOFF, Pacer::backoff_factor);
                 state.news.refused.push((epoch, feedback.weight, until.map(after)));
-                (state.block.left, state.comes) = (0, 0);
+                (state.block.left, state.again) = (0, 0);
                 if let Some(pacer) = &mut state.pacer {
                     if is_first { pacer.cut(now) } else { pacer.hold(now) }
                 }

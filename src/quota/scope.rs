@@ -15,6 +15,10 @@ const FORMAT: u32 = 1;
 const GRACE: Micros = 2_000_000;
 /// Workers that wait for the answer to a probe look again about so soon.
 const PROBING: Micros = 1_000_000;
+/// Others are first and should be here any moment.
+const TURN: Micros = 50_000;
+/// However long the wait: things may have changed.
+const LOOK: Micros = 10_000_000;
 /// A clock that is this far behind was set back.
 const SET_BACK: Micros = 5_000_000;
 /// How long a worker may go on with its own share, once that is safe.
@@ -63,8 +67,6 @@ pub struct Demand {
     pub rank: Option<Micros>,
     /// What its requests weigh, first come first.
     pub weights: Vec<u32>,
-    /// So much more, if nobody else wants it.
-    pub ahead: u32,
     /// It would not wait longer.
     pub patience: Option<Duration>,
     /// What it spent of its own share while the place was away.
@@ -93,8 +95,10 @@ pub struct Lease {
     pub weight: u32,
     /// Goes back with what the source answers.
     pub epoch: u64,
-    /// When the rest of the demand may be had; zero where there is none.
+    /// How long the rest of the demand has to wait, as things stand.
     pub wait: Duration,
+    /// When to ask again for it; zero where there is no rest.
+    pub again: Duration,
     /// The place of the rest in the order.
     pub rank: Micros,
     /// How many workers take part.
@@ -189,22 +193,27 @@ impl Scope {
         let mine = demand.rank.unwrap_or_else(|| rank(now, demand.priority));
         self.waiting.retain(|waiter| waiter.worker != demand.worker && waiter.comes + GRACE >= now);
         let reserved = self.reserved(now, demand.worker);
+        // Whoever sleeps for a while yet does not hold up what is free now.
         let before = |waiter: &&Waiter| (waiter.rank, waiter.worker) < (mine, demand.worker);
-        let ahead = self.waiting.iter().filter(before).map(|waiter| waiter.weight).sum::<u64>() + reserved;
+        let due = |waiter: &&Waiter| waiter.comes <= now + GRACE;
+        let weight = |waiter: &Waiter| waiter.weight;
+        let ahead = self.waiting.iter().filter(before).filter(due).map(weight).sum::<u64>() + reserved;
+        let all_ahead = self.waiting.iter().filter(before).map(weight).sum::<u64>() + reserved;
         let (count, weight) = self.fitting(now, ahead, &demand.weights);
-        let extra = if count == demand.weights.len() { self.spare(now, weight, demand.ahead) } else { 0 };
-        if weight + extra > 0 {
-            self.budget.spend(now, weight + extra);
+        if weight > 0 {
+            self.budget.spend(now, weight);
         }
-        let mut lease = Lease { weight: weight + extra, epoch: self.budget.epoch(), ..Lease::default() };
+        let mut lease = Lease { weight, epoch: self.budget.epoch(), ..Lease::default() };
         lease.workers = self.workers.len() as u32;
         if let Some(next) = demand.weights.get(count) {
             lease.rank = if count == 0 { mine } else { rank(now, demand.priority) };
-            let comes = self.come_back(now, ahead, *next, demand.worker);
-            lease.wait = Duration::from_micros(comes.saturating_sub(now).max(1));
+            let at = self.budget.backlog(now, all_ahead + u64::from(*next));
+            let again = self.come_back(now, at, *next, demand.worker);
+            lease.wait = Duration::from_micros(at.saturating_sub(now));
+            lease.again = Duration::from_micros(again - now);
             if demand.patience.is_none_or(|patience| lease.wait <= patience) {
                 let weight = demand.weights[count..].iter().map(|weight| u64::from(*weight)).sum();
-                self.waiting.push(Waiter { worker: demand.worker, rank: lease.rank, weight, comes });
+                self.waiting.push(Waiter { worker: demand.worker, rank: lease.rank, weight, comes: again });
             }
         }
         lease
@@ -232,23 +241,15 @@ impl Scope {
         (count, sum)
     }
 
-    /// What may be given beyond a demand: nobody waits, and half of every window stays free.
-    fn spare(&self, now: Micros, granted: u32, wanted: u32) -> u32 {
-        if !self.waiting.is_empty() || self.budget.penalty().is_probing() {
-            return 0;
-        }
-        let left = |meter: &Meter| (meter.learned.limit() / 2).saturating_sub(meter.used(now) + granted);
-        self.budget.meters().iter().map(left).min().unwrap_or(0).min(wanted)
-    }
-
-    /// When a worker that gets nothing should ask again.
-    fn come_back(&mut self, now: Micros, ahead: u64, weight: u32, worker: u64) -> Micros {
+    /// When a worker that gets nothing should ask again, where `at` is when it may hope for something.
+    fn come_back(&mut self, now: Micros, at: Micros, weight: u32, worker: u64) -> Micros {
         let _ = self.budget.check(now, weight);
+        // Spread, so that they do not all come at once.
+        let soon = |pause: Micros| now + pause + worker % pause;
         if self.budget.penalty().is_awaited(now) {
-            // Spread, so that they do not all come at once.
-            return now + PROBING + worker % PROBING;
+            return soon(PROBING);
         }
-        self.budget.backlog(now, ahead + u64::from(weight)).max(now + 1000)
+        if at <= now { soon(TURN) } else { at.min(soon(LOOK)) }
     }
 
     /// Notes who is there. Those that are gone for good are forgotten.

@@ -112,9 +112,7 @@ impl Budget {
             return false;
         }
         for meter in &mut self.meters {
-            let used = meter.used(now);
-            let period = meter.period();
-            meter.learned.answer(now, period, used, weight);
+            meter.answer(now, weight);
         }
         self.penalty.answer()
     }
@@ -134,11 +132,10 @@ impl Budget {
         let mut period = Micros::MAX;
         if let Some(meter) = fullest {
             period = meter.period();
-            let used = meter.used(now);
             if !is_first {
                 meter.learned.refuse_again(weight, factor);
             } else if fill(meter) >= SUSPECT {
-                meter.learned.refuse(now, period, used, weight, factor);
+                meter.refuse(now, weight, factor);
             }
         }
         self.penalty.refuse(now, until, period, is_first);

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::window::Micros;
 
-/// The limit grows by this part of the most at a time.
+/// The limit grows by this part of itself at a time.
 const STEP: u32 = 20;
+/// What is inferred is taken less this part: requests on their way blur it.
+const MARGIN: u32 = 50;
 /// Windows without a refusal before a limit that was refused is tried again; doubled by each refusal.
 const PATIENCE: u32 = 10;
 const MOST_PATIENCE: u32 = 160;
@@ -22,6 +24,12 @@ pub struct Learned {
     before: Option<u32>,
     /// An answer has not yet shown how much there is after a refusal.
     is_open: bool,
+    /// The source said so itself.
+    is_declared: bool,
+    /// More refusals of a fresh burst may come.
+    is_fresh: bool,
+    /// What was refused since the last answer: spent here, not counted there.
+    bounced: u32,
     changed: Micros,
     patience: u32,
     /// Somebody had to wait for this window since it last changed.
@@ -36,6 +44,9 @@ impl Learned {
             refused: None,
             before: None,
             is_open: false,
+            is_declared: false,
+            is_fresh: false,
+            bounced: 0,
             changed: 0,
             patience: PATIENCE,
             is_wanted: false,
@@ -59,47 +70,68 @@ impl Learned {
     /// The source said so.
     pub(super) fn declare(&mut self, now: Micros, limit: u32) {
         let limit = limit.clamp(1, self.most);
-        if limit != self.limit {
-            *self = Self { limit, changed: now, ..Self::new(self.most) };
+        if limit != self.limit || !self.is_declared {
+            *self = Self { limit, changed: now, is_declared: true, ..Self::new(self.most) };
         }
     }
 
-    /// The source refused a request of `weight` with which the window would have held `used`.
-    pub(super) fn refuse(&mut self, now: Micros, period: Micros, used: u32, weight: u32, factor: f64) {
+    /// The source refused a request of `weight` with which the window would have held `used`. `is_fresh`: nearly all of
+    /// that was spent just now, so that the limit cannot have changed meanwhile and what was let through is the limit.
+    pub(super) fn refuse(
+        &mut self,
+        now: Micros,
+        period: Micros,
+        used: u32,
+        weight: u32,
+        is_fresh: bool,
+        factor: f64,
+    ) {
         let was = self.before.take().filter(|_| now < self.changed + 2 * period);
+        self.bounced += weight;
         self.refused = Some(used.max(1));
+        let below = used.saturating_sub(weight).min(self.limit);
         if let Some(limit) = was {
             // It was a try, and too much.
             (self.limit, self.patience) = (limit, (self.patience * 2).min(MOST_PATIENCE));
+        } else if is_fresh {
+            self.limit = (below - below / MARGIN).max(1);
         } else {
-            let below = used.saturating_sub(weight).min(self.limit);
-            (self.limit, self.is_open) = (((f64::from(below) / factor) as u32).max(1), true);
+            self.limit = ((f64::from(below) / factor) as u32).max(1);
         }
-        (self.changed, self.is_wanted) = (now, false);
+        self.is_open = was.is_none() && !is_fresh;
+        self.is_fresh = was.is_none() && is_fresh;
+        (self.changed, self.is_wanted, self.is_declared) = (now, false, false);
     }
 
     /// Another request of the same burst was refused: that much less was let through.
     pub(super) fn refuse_again(&mut self, weight: u32, factor: f64) {
-        let Some(refused) = self.refused.filter(|_| self.is_open) else { return };
+        self.bounced += weight;
+        let Some(refused) = self.refused else { return };
         let refused = refused.saturating_sub(weight).max(1);
         self.refused = Some(refused);
-        self.limit = self.limit.min(((f64::from(refused) / factor) as u32).max(1));
+        if self.is_fresh {
+            self.limit = self.limit.saturating_sub(weight).max(1);
+        } else if self.is_open {
+            self.limit = self.limit.min(((f64::from(refused) / factor) as u32).max(1));
+        }
     }
 
-    /// The source answered a request of `weight` with which the window held `used`.
-    pub(super) fn answer(&mut self, now: Micros, period: Micros, used: u32, weight: u32) {
+    /// The source answered; `shown`: what that shows to be allowed, if it comes first after a refusal.
+    pub(super) fn answer(&mut self, now: Micros, period: Micros, shown: impl FnOnce() -> Option<u32>) {
+        self.is_fresh = false;
+        let bounced = std::mem::take(&mut self.bounced);
         if std::mem::take(&mut self.is_open) {
-            // More than the request itself: the source let us in as soon as there was room.
-            if used > weight {
-                self.limit = used.min(self.most);
-            }
+            // The source let us in as soon as there was room.
+            let shown = shown().map_or(0, |shown| shown.saturating_sub(bounced));
+            self.limit = self.limit.max(shown - shown / MARGIN).min(self.most);
             self.changed = now;
             return;
         }
-        if self.limit >= self.most || !self.is_wanted || now < self.changed + period {
+        if self.is_declared || self.limit >= self.most || !self.is_wanted || now < self.changed + period {
             return;
         }
-        let next = (self.limit + (self.most / STEP).max(1)).min(self.most);
+        let step = (self.limit / STEP).max(self.most / (5 * STEP)).max(1);
+        let next = (self.limit + step).min(self.most);
         match self.refused {
             Some(refused) if next >= refused => {
                 if now < self.changed + period * Micros::from(self.patience) {

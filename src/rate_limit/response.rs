@@ -199,3 +199,6 @@ fn interval(text: &str) -> Option<Duration> {
     };
     number.parse::<u64>().ok().map(|number| Duration::from_secs(number * seconds))
 }
+
+#[cfg(test)]
+mod tests;

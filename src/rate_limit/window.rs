@@ -144,6 +144,50 @@ impl Meter {
         self.own(at) + self.foreign_at(at)
     }
 
+    /// What the source surely counts: an account holds on to what it spent a little longer than the source does.
+    pub(super) fn counted(&self, now: Micros) -> u32 {
+        match self.alignment {
+            Alignment::Rolling => self.used(now + 2 * self.spread),
+            Alignment::Fixed => self.used(now),
+        }
+    }
+
+    /// The source refused a request of `weight`, the first of a burst.
+    pub(super) fn refuse(&mut self, now: Micros, weight: u32, factor: f64) {
+        let is_fresh = self.is_fresh(now);
+        let used = if is_fresh { self.counted(now) } else { self.used(now) };
+        self.learned.refuse(now, self.period, used, weight, is_fresh, factor);
+    }
+
+    /// The source answered a request of `weight`.
+    pub(super) fn answer(&mut self, now: Micros, weight: u32) {
+        let mut learned = self.learned;
+        learned.answer(now, self.period, || self.shown(now, weight));
+        self.learned = learned;
+    }
+
+    /// What a first answer after a refusal shows to be allowed: what counted then, unless that is about to go anyway, as
+    /// what was sent in one burst does, or is nothing but the request itself.
+    fn shown(&self, now: Micros, weight: u32) -> Option<u32> {
+        let (used, soon) = (self.counted(now), self.counted(now + self.period / 20));
+        (used > weight && soon * 10 >= used * 8).then_some(used)
+    }
+
+    /// Whether nearly all that counts was spent in the last quarter of the period.
+    pub(super) fn is_fresh(&self, now: Micros) -> bool {
+        let recent = now.saturating_sub(self.period / 4);
+        let counted = self.used(now);
+        let fresh = match self.alignment {
+            Alignment::Rolling => {
+                let young = self.spent.iter().filter(|(entry, _)| entry * self.grain() > recent);
+                young.map(|(_, weight)| weight).sum()
+            }
+            // A counter that has started anew holds nothing old.
+            Alignment::Fixed => self.own(now),
+        };
+        fresh * 10 >= counted * 9
+    }
+
     /// The first moment, not before `now`, at which `weight` may be spent under a limit of `limit`.
     pub fn earliest(&self, now: Micros, weight: u32, limit: u32) -> Micros {
         let room = limit.max(weight) - weight;
@@ -224,3 +268,6 @@ impl Meter {
         self.correct(now, self.learned.most(), None);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,7 @@ impl DataAdapter for Source {
         let kept = self.truncate_to.unwrap_or(usize::MAX).min(whole.len());
         let truncated = kept < whole.len();
         let batch = Batch::from_record_batch(DataType::Ohlcv, &whole.rows().slice(0, kept)).unwrap();
-        Ok(Fetched { batch, bytes: 0, truncated, lineage: Vec::new() })
+        Ok(Fetched { batch, bytes: 0, truncated, quotas: Vec::new(), lineage: Vec::new() })
     }
 }
 

@@ -39,7 +39,13 @@ async fn lake(folder: &Path) -> BronzeWriter {
         let column = || Arc::new(Float64Array::from(vec![1.0; ts.len()])) as ArrayRef;
         let batch =
             Batch::new(DataType::OpenInterest, ts.clone(), vec![column(), column(), column(), column()]);
-        let fetched = Fetched { batch: batch.unwrap(), bytes: 0, truncated: false, lineage: Vec::new() };
+        let fetched = Fetched {
+            batch: batch.unwrap(),
+            bytes: 0,
+            truncated: false,
+            quotas: Vec::new(),
+            lineage: Vec::new(),
+        };
         writer.write(&series(), TimeRange::new(start, start + HOUR).unwrap(), &fetched).await.unwrap();
     }
     writer

@@ -1,0 +1,181 @@
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::error::Kind;
+use crate::ports::Priority;
+
+const COINALYZE: Window = Window::rolling(40, Duration::from_secs(60));
+
+fn limiter(windows: Vec<Window>, pace: Option<Pace>) -> (Arc<WindowLimiter>, ManualClock) {
+    let clock = ManualClock::new(1_700_000_000_000);
+    (Arc::new(WindowLimiter::new(Limits::new(windows, pace), Arc::new(clock.clone()))), clock)
+}
+
+fn ask(weight: u32, max_wait: Option<u64>) -> Ask {
+    Ask { weight, priority: Priority::Backfill, max_wait: max_wait.map(Duration::from_secs) }
+}
+
+fn report(limiter: &WindowLimiter, verdict: Verdict) {
+    limiter.report(Feedback { epoch: None, weight: 1, verdict, quotas: &[] });
+}
+
+fn refuse(limiter: &WindowLimiter, until: Option<i64>) {
+    report(limiter, Verdict::Refused { until });
+}
+
+const ANSWERED: Verdict = Verdict::Answered { is_slow: false };
+
+#[tokio::test]
+async fn four_windows_take_three_periods_and_never_overshoot() {
+    let (limiter, clock) = limiter(vec![COINALYZE], None);
+    let mut sent = Vec::new();
+    for _ in 0..160 {
+        limiter.acquire(ask(1, None)).await.unwrap();
+        sent.push(clock.monotonic());
+    }
+    for (last, at) in sent.iter().enumerate() {
+        let inside = sent[..=last].iter().filter(|then| **then + COINALYZE.period > *at).count();
+        assert!(inside <= 40, "{inside} within a minute");
+    }
+    let took = sent[159].as_secs_f64();
+    assert!((180.0..181.0).contains(&took), "{took}");
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_threshold_is_a_value_with_a_time_in_it() {
+    let (limiter, clock) = limiter(vec![COINALYZE], None);
+    limiter.acquire(ask(40, None)).await.unwrap();
+    let refused = limiter.acquire(ask(1, Some(10))).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::RateLimited);
+    let wait = refused.until().unwrap() - clock.now();
+    assert!((60_250..60_320).contains(&wait), "{wait}");
+    assert!(limiter.acquire(ask(1, Some(61))).await.is_ok());
+    assert_eq!(limiter.acquire(ask(41, None)).await.unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(limiter.stats().counts.turned_away, 1);
+}
+
+#[tokio::test]
+async fn a_refusal_stops_everybody_until_its_end_and_one_probe_goes_first() {
+    let (limiter, clock) = limiter(vec![COINALYZE], None);
+    limiter.try_acquire(1).unwrap().unwrap();
+    refuse(&limiter, Some(clock.now() + 900_000));
+    assert!(limiter.try_acquire(1).unwrap().is_none());
+    let waited = limiter.acquire(ask(1, None)).await.unwrap().waited;
+    assert_eq!(waited, Duration::from_secs(900), "never clamped");
+    assert!(limiter.try_acquire(1).unwrap().is_none(), "the probe has no answer yet");
+    report(&limiter, ANSWERED);
+    assert!(limiter.try_acquire(1).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_refusal_without_an_end_is_the_windows_and_twice_that_the_next_time() {
+    let (limiter, _) = limiter(vec![Window::rolling(20, Duration::from_secs(2))], None);
+    for seconds in [2, 4, 8] {
+        refuse(&limiter, None);
+        assert_eq!(limiter.acquire(ask(1, None)).await.unwrap().waited, Duration::from_secs(seconds));
+    }
+    report(&limiter, ANSWERED);
+    refuse(&limiter, None);
+    assert_eq!(limiter.acquire(ask(1, None)).await.unwrap().waited, Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_dropped_waiter_gives_its_place_back() {
+    let (limiter, clock) = limiter(vec![COINALYZE], None);
+    limiter.try_acquire(40).unwrap().unwrap();
+    {
+        let waiting = limiter.acquire(ask(40, None));
+        tokio::pin!(waiting);
+        let _ = futures::poll!(&mut waiting);
+        assert_eq!(limiter.stats().waiting, 1);
+    }
+    assert_eq!(limiter.stats().waiting, 0);
+    clock.advance(Duration::from_secs(61));
+    assert!(limiter.try_acquire(40).unwrap().is_some(), "nothing was spent");
+}
+
+#[tokio::test]
+async fn a_burst_goes_at_once_the_rest_at_the_rate_and_a_refusal_empties_the_bucket() {
+    let burst = NonZeroU32::new(20).unwrap();
+    let pace = Pace { base: 10.0, max: 10.0, min: 10.0, backoff_factor: 2.0, burst };
+    let (limiter, clock) = limiter(Vec::new(), Some(pace));
+    assert_eq!(limiter.least_duration(50, 50).await, Duration::from_secs(3));
+    for _ in 0..20 {
+        assert_eq!(limiter.acquire(ask(1, None)).await.unwrap().waited, Duration::ZERO);
+    }
+    for _ in 0..30 {
+        limiter.acquire(ask(1, None)).await.unwrap();
+    }
+    assert!((2.99..3.01).contains(&clock.monotonic().as_secs_f64()), "{:?}", clock.monotonic());
+    clock.sleep(Duration::from_secs(10)).await;
+    refuse(&limiter, Some(clock.now()));
+    assert!(limiter.acquire(ask(1, None)).await.unwrap().waited > Duration::from_millis(90));
+}
+
+#[tokio::test]
+async fn one_burst_of_refusals_cuts_the_rate_once_and_waiting_raises_it_again() {
+    let pace = Pace { base: 10.0, max: 50.0, min: 1.0, backoff_factor: 2.0, burst: NonZeroU32::MIN };
+    let (limiter, clock) = limiter(Vec::new(), Some(pace));
+    let rate = || limiter.stats().rate.unwrap();
+    let permit = limiter.acquire(ask(1, None)).await.unwrap();
+    for _ in 0..8 {
+        let verdict = Verdict::Refused { until: Some(clock.now() + 1000) };
+        limiter.report(Feedback { epoch: Some(permit.epoch), weight: 1, verdict, quotas: &[] });
+    }
+    assert!((rate() - 5.0).abs() < 1e-9, "{}", rate());
+    for _ in 0..4000 {
+        limiter.acquire(ask(1, None)).await.unwrap();
+        report(&limiter, ANSWERED);
+    }
+    assert!((rate() - 50.0).abs() < 1e-9, "{}", rate());
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_goes_before_backfill_but_not_before_one_that_waits_for_longer_than_a_minute() {
+    let window = Window::rolling(1, Duration::from_secs(10));
+    let clock = TokioClock(tokio::time::Instant::now());
+    let limiter = Arc::new(WindowLimiter::new(Limits::new(vec![window], None), Arc::new(clock)));
+    limiter.try_acquire(1).unwrap().unwrap();
+    let order: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let mut waiting = Vec::new();
+    let starts =
+        [(0, "backfill", Priority::Backfill), (1, "live", Priority::Live), (1, "live", Priority::Live)];
+    let mut starts = starts.to_vec();
+    starts.extend((0..12).map(|_| (8, "live", Priority::Live)));
+    for (pause, name, priority) in starts {
+        tokio::time::advance(Duration::from_secs(pause)).await;
+        let (limiter, order) = (Arc::clone(&limiter), Arc::clone(&order));
+        waiting.push(tokio::spawn(async move {
+            limiter.acquire(Ask { weight: 1, priority, max_wait: None }).await.unwrap();
+            order.lock().unwrap().push(name);
+        }));
+        tokio::task::yield_now().await;
+    }
+    for waiting in waiting {
+        waiting.await.unwrap();
+    }
+    let order = order.lock().unwrap();
+    let at = order.iter().position(|name| *name == "backfill").unwrap();
+    // Those that came within its first minute went before.
+    assert_eq!(at, 9, "{order:?}");
+}
+
+/// tokio's paused clock: several tasks wait on it.
+#[derive(Debug)]
+struct TokioClock(tokio::time::Instant);
+
+impl Clock for TokioClock {
+    fn now(&self) -> i64 {
+        1_700_000_000_000 + self.monotonic().as_millis() as i64
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a clock for tests")]
+    fn sleep(&self, duration: Duration) -> crate::clock::Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
