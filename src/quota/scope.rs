@@ -305,3 +305,6 @@ impl Scope {
         self.workers.retain(|held| held.id != worker);
     }
 }
+
+#[cfg(test)]
+mod tests;

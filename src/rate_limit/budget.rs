@@ -57,8 +57,7 @@ impl Budget {
         let mut at = self.penalty.earliest(now);
         // A moment that suits one window may not suit another that was asked before it.
         loop {
-            let later =
-                self.meters.iter().fold(at, |at, meter| meter.earliest(at, weight, meter.learned.limit()));
+            let later = self.meters.iter().fold(at, |at, meter| meter.earliest(at, weight));
             if later == at {
                 return at;
             }
@@ -74,7 +73,7 @@ impl Budget {
         }
         let mut at = now;
         for meter in &mut self.meters {
-            let earliest = meter.earliest(now, weight, meter.learned.limit());
+            let earliest = meter.earliest(now, weight);
             if earliest > now {
                 meter.learned.want();
                 at = at.max(earliest);
@@ -83,9 +82,9 @@ impl Budget {
         if at > now { Err(self.earliest(at, weight)) } else { Ok(()) }
     }
 
-    /// Whether `weight` could be spent now.
+    /// Whether `weight` could be spent now, in as many requests as it may take.
     pub fn fits(&self, now: Micros, weight: u32) -> bool {
-        self.earliest(now, weight) == now
+        self.penalty.earliest(now) == now && self.meters.iter().all(|meter| meter.fits(now, weight))
     }
 
     /// Notes a spend.

@@ -188,9 +188,20 @@ impl Meter {
         fresh * 10 >= counted * 9
     }
 
-    /// The first moment, not before `now`, at which `weight` may be spent under a limit of `limit`.
-    pub fn earliest(&self, now: Micros, weight: u32, limit: u32) -> Micros {
-        let room = limit.max(weight) - weight;
+    /// The first moment, not before `now`, at which `weight` may be spent: alone, where that is more than the limit is
+    /// thought to be.
+    pub fn earliest(&self, now: Micros, weight: u32) -> Micros {
+        self.earliest_under(self.learned.limit().max(weight), now, weight)
+    }
+
+    /// Whether `weight` fits now, in as many requests as it may take.
+    pub fn fits(&self, now: Micros, weight: u32) -> bool {
+        let limit = self.learned.limit();
+        weight <= limit && self.earliest_under(limit, now, weight) == now
+    }
+
+    fn earliest_under(&self, limit: u32, now: Micros, weight: u32) -> Micros {
+        let room = limit.saturating_sub(weight);
         let mut own = self.own(now);
         if own + self.foreign_at(now) <= room {
             return now;
@@ -216,7 +227,7 @@ impl Meter {
         let limit = u64::from(self.learned.limit());
         let (rounds, rest) = (total.saturating_sub(1) / limit, (total.saturating_sub(1) % limit + 1) as u32);
         if self.alignment == Alignment::Rolling || rounds == 0 {
-            return self.earliest(now, rest, limit as u32) + rounds * (self.period + self.spread);
+            return self.earliest(now, rest) + rounds * (self.period + self.spread);
         }
         let free = limit.saturating_sub(u64::from(self.used(now)));
         let later = total.saturating_sub(free).div_ceil(limit);

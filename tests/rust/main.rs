@@ -7,6 +7,7 @@ mod coinalyze;
 mod local_checkpoints;
 mod pipeline;
 mod postgres;
+mod quota_outage;
 mod quota_simulation;
 mod repair;
 mod scripted;

@@ -11,12 +11,12 @@ use quant_framework::quota::{Cell, MemoryCell, Scope, SharedLimiter, hold};
 use quant_framework::rate_limit::{Limits, Timeline, Window, WindowLimiter};
 use tokio::time::Instant;
 
-const START: i64 = 1_700_000_040_000;
+pub(crate) const START: i64 = 1_700_000_040_000;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// tokio's time, paused by the test.
 #[derive(Debug)]
-pub struct Virtual(pub Instant);
+pub(crate) struct Virtual(pub(crate) Instant);
 
 impl Clock for Virtual {
     fn now(&self) -> i64 {
@@ -34,7 +34,7 @@ impl Clock for Virtual {
 }
 
 /// A number in `[0, 1)`, the same in every run.
-fn random(seed: &mut u64) -> f64 {
+pub(crate) fn random(seed: &mut u64) -> f64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*seed >> 33) as f64 / (1_u64 << 31) as f64
 }
@@ -133,7 +133,6 @@ struct World {
     server: Arc<Mutex<Server>>,
     limiters: Vec<Arc<dyn RateLimiter>>,
     clock: Arc<Virtual>,
-    cell: Arc<MemoryCell>,
 }
 
 impl World {
@@ -159,12 +158,7 @@ impl World {
             let cell: Box<dyn Cell> = Box::new(Arc::clone(&cell));
             Arc::new(SharedLimiter::new(limits.clone(), cell, Arc::clone(&clock) as _))
         };
-        Self {
-            server: Arc::new(Mutex::new(server)),
-            limiters: (0..workers).map(worker).collect(),
-            clock,
-            cell: Arc::clone(&cell),
-        }
+        Self { server: Arc::new(Mutex::new(server)), limiters: (0..workers).map(worker).collect(), clock }
     }
 
     /// Each worker keeps `width` requests going, of `weights` in turn, until `end`.

@@ -136,7 +136,7 @@ fn what_others_spend_is_taken_from_what_is_left() {
     meter.spend(minute + SECOND, 5);
     meter.correct(minute + 2 * SECOND, 2395, None);
     assert_eq!(meter.used(minute + 3 * SECOND), 2395);
-    assert_eq!(meter.earliest(minute + 3 * SECOND, 6, 2400), minute + 60 * SECOND + 250_000);
+    assert_eq!(meter.earliest(minute + 3 * SECOND, 6), minute + 60 * SECOND + 250_000);
     meter.correct(minute + 4 * SECOND, 4, None);
     assert_eq!(meter.used(minute + 4 * SECOND), 5, "never less than what we spent ourselves");
 }
