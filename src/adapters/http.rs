@@ -78,8 +78,8 @@ impl Http {
         if self.base.as_str().trim_end_matches('/') != usual {
             hash.update(self.base.as_str());
         }
-        let short: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        format!("{source}:{short}")
+        let short = u64::from_be_bytes(hash.finalize()[..8].try_into().unwrap_or_default());
+        format!("{source}:{short:016x}")
     }
 
     fn failure(&self, url: &Url, status: StatusCode, body: &[u8]) -> Error {

@@ -82,10 +82,10 @@ fn window(given: &Bound<'_, PyAny>) -> PyResult<Window> {
         ))
     };
     let parts: Vec<Bound<'_, PyAny>> = given.try_iter().map_err(|_| wrong())?.collect::<PyResult<_>>()?;
-    let alignment = match parts.get(2).map(|name| name.extract::<String>()) {
-        None => Alignment::Rolling,
-        Some(Ok(name)) if name == "rolling" => Alignment::Rolling,
-        Some(Ok(name)) if name == "fixed" => Alignment::Fixed,
+    let name = parts.get(2).map(PyAnyMethods::extract::<String>);
+    let alignment = match name.transpose().map_err(|_| wrong())?.as_deref() {
+        None | Some("rolling") => Alignment::Rolling,
+        Some("fixed") => Alignment::Fixed,
         Some(_) => return Err(wrong().into()),
     };
     let [weight, length, ..] = &parts[..] else { return Err(wrong().into()) };
@@ -96,6 +96,14 @@ fn window(given: &Bound<'_, PyAny>) -> PyResult<Window> {
         Some(period) if weight > 0 && parts.len() <= 3 => Ok(Window { weight, period, alignment }),
         _ => Err(wrong().into()),
     }
+}
+
+fn pace_of(base: f64, max: f64, min: f64, backoff_factor: f64, burst: u32) -> PyResult<Pace> {
+    let ordered = 0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
+    let burst = NonZeroU32::new(burst).filter(|_| ordered);
+    let pace = burst.map(|burst| Pace { base, max, min, backoff_factor, burst });
+    let wrong = "rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1, burst >= 1";
+    Ok(pace.ok_or_else(|| Error::invalid(wrong))?)
 }
 
 /// `live` or `backfill`.
@@ -143,23 +151,16 @@ impl RateLimiter {
         password: Option<String>,
     ) -> PyResult<Self> {
         let windows = windows.try_iter()?.map(|given| window(&given?)).collect::<PyResult<Vec<_>>>()?;
-        let pace = |base: f64| {
+        let rates = base_rate.map(|base| {
             let (max, min) = (max_rate.unwrap_or(base), min_rate.unwrap_or(base));
-            let ordered = 0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
-            let burst = NonZeroU32::new(burst).filter(|_| ordered);
-            let pace = burst.map(|burst| Pace { base, max, min, backoff_factor, burst });
-            pace.ok_or_else(|| {
-                Error::invalid(
-                    "rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1, burst >= 1",
-                )
-            })
-        };
-        let pace = base_rate.map(pace).transpose()?;
+            pace_of(base, max, min, backoff_factor, burst)
+        });
+        let rates = rates.transpose()?;
         if !(share > 0.0 && share <= 1.0) {
             return Err(Error::invalid(format!("share must be above 0 and at most 1, not {share}")).into());
         }
         let spread = slack.map(|slack| seconds("slack", slack)).transpose()?;
-        let limits = Limits { windows, pace, share, spread, assume_full };
+        let limits = Limits { windows, pace: rates, share, spread, assume_full };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let Some(place) = place else {
             return Ok(Self(Native::Own(Arc::new(WindowLimiter::new(limits, clock)))));

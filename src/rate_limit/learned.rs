@@ -12,6 +12,19 @@ const MARGIN: u32 = 50;
 const PATIENCE: u32 = 10;
 const MOST_PATIENCE: u32 = 160;
 
+/// What the present limit is based on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Basis {
+    /// The documents, or what was tried since.
+    Settled,
+    /// The source said so itself.
+    Declared,
+    /// What was let through of a burst, of which more refusals may come.
+    Burst,
+    /// A guess after a refusal; the next answer may show more.
+    Guess,
+}
+
 /// A limit between 1 and what is documented. A refusal halves it (or what the author says), and the first answer
 /// after it tells more; it grows again by steps while somebody waits for more, slowly beyond what was refused last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,12 +35,7 @@ pub struct Learned {
     refused: Option<u32>,
     /// Before it was last raised.
     before: Option<u32>,
-    /// An answer has not yet shown how much there is after a refusal.
-    is_open: bool,
-    /// The source said so itself.
-    is_declared: bool,
-    /// More refusals of a fresh burst may come.
-    is_fresh: bool,
+    basis: Basis,
     /// What was refused since the last answer: spent here, not counted there.
     bounced: u32,
     changed: Micros,
@@ -43,9 +51,7 @@ impl Learned {
             limit: most,
             refused: None,
             before: None,
-            is_open: false,
-            is_declared: false,
-            is_fresh: false,
+            basis: Basis::Settled,
             bounced: 0,
             changed: 0,
             patience: PATIENCE,
@@ -70,8 +76,8 @@ impl Learned {
     /// The source said so.
     pub(super) fn declare(&mut self, now: Micros, limit: u32) {
         let limit = limit.clamp(1, self.most);
-        if limit != self.limit || !self.is_declared {
-            *self = Self { limit, changed: now, is_declared: true, ..Self::new(self.most) };
+        if limit != self.limit || self.basis != Basis::Declared {
+            *self = Self { limit, changed: now, basis: Basis::Declared, ..Self::new(self.most) };
         }
     }
 
@@ -98,9 +104,12 @@ impl Learned {
         } else {
             self.limit = ((f64::from(below) / factor) as u32).max(1);
         }
-        self.is_open = was.is_none() && !is_fresh;
-        self.is_fresh = was.is_none() && is_fresh;
-        (self.changed, self.is_wanted, self.is_declared) = (now, false, false);
+        self.basis = match was {
+            Some(_) => Basis::Settled,
+            None if is_fresh => Basis::Burst,
+            None => Basis::Guess,
+        };
+        (self.changed, self.is_wanted) = (now, false);
     }
 
     /// Another request of the same burst was refused: that much less was let through.
@@ -109,25 +118,27 @@ impl Learned {
         let Some(refused) = self.refused else { return };
         let refused = refused.saturating_sub(weight).max(1);
         self.refused = Some(refused);
-        if self.is_fresh {
-            self.limit = self.limit.saturating_sub(weight).max(1);
-        } else if self.is_open {
-            self.limit = self.limit.min(((f64::from(refused) / factor) as u32).max(1));
+        match self.basis {
+            Basis::Burst => self.limit = self.limit.saturating_sub(weight).max(1),
+            Basis::Guess => self.limit = self.limit.min(((f64::from(refused) / factor) as u32).max(1)),
+            Basis::Settled | Basis::Declared => {}
         }
     }
 
     /// The source answered; `shown`: what that shows to be allowed, if it comes first after a refusal.
     pub(super) fn answer(&mut self, now: Micros, period: Micros, shown: impl FnOnce() -> Option<u32>) {
-        self.is_fresh = false;
         let bounced = std::mem::take(&mut self.bounced);
-        if std::mem::take(&mut self.is_open) {
+        if self.basis == Basis::Declared {
+            return;
+        }
+        if std::mem::replace(&mut self.basis, Basis::Settled) == Basis::Guess {
             // The source let us in as soon as there was room.
             let shown = shown().map_or(0, |shown| shown.saturating_sub(bounced));
             self.limit = self.limit.max(shown - shown / MARGIN).min(self.most);
             self.changed = now;
             return;
         }
-        if self.is_declared || self.limit >= self.most || !self.is_wanted || now < self.changed + period {
+        if self.limit >= self.most || !self.is_wanted || now < self.changed + period {
             return;
         }
         let step = (self.limit / STEP).max(self.most / (5 * STEP)).max(1);

@@ -1,8 +1,8 @@
 //! The source's quota in two layers: a hard budget of exact windows that is never exceeded, and a pacer (governor) at
 //! a rate that follows the source's answers.
 //!
-//! [`Budget`] is what a scope may spend, as one pure value; [`WindowLimiter`] keeps one for a process, `crate::quota`
-//! shares one between processes and machines.
+//! [`Budget`] is what a scope may spend, as one pure value; [`WindowLimiter`] keeps one for a process; shared ones
+//! are in `quota`.
 
 mod budget;
 mod learned;

@@ -38,19 +38,25 @@ pub fn read<'a>(
     let mut found = Headers::default();
     headers.for_each(|(name, value)| found.take(name, value.trim(), now));
     let refused = |until: Option<Millis>| Verdict::Refused { until };
+    let said = |refusal: Option<Refusal>| refusal.and_then(|refusal| refusal.until);
     let verdict = match (status, refusal_in(body)) {
-        (429, said) => refused(found.retry_after.or(said.flatten()).or(found.reset_when_used_up())),
-        (418, said) => refused(found.retry_after.or(said.flatten()).or(Some(now + BAN))),
+        (429, refusal) => refused(found.retry_after.or(said(refusal)).or(found.reset_when_used_up())),
+        (418, refusal) => refused(found.retry_after.or(said(refusal)).or(Some(now + BAN))),
         (403, _) if is_too_frequent(body) => refused(found.retry_after.or(Some(now + FORBIDDEN))),
-        (_, Some(said)) => refused(found.retry_after.or(said).or(found.reset_when_used_up())),
+        (_, Some(refusal)) => refused(found.retry_after.or(refusal.until).or(found.reset_when_used_up())),
         (200..=299, None) => Verdict::Answered { is_slow: false },
         _ => Verdict::Failed,
     };
     Answer { verdict, quotas: found.quotas() }
 }
 
-/// The refusal that a short JSON body spells, and the end of the ban if it says so.
-fn refusal_in(body: &[u8]) -> Option<Option<Millis>> {
+/// A refusal in a body, and its end if it says so.
+struct Refusal {
+    until: Option<Millis>,
+}
+
+/// The refusal that a short JSON body spells.
+fn refusal_in(body: &[u8]) -> Option<Refusal> {
     if body.len() > SHORT || body.first() != Some(&b'{') {
         return None;
     }
@@ -60,15 +66,15 @@ fn refusal_in(body: &[u8]) -> Option<Option<Millis>> {
         value.as_i64().or_else(|| value.as_str()?.parse().ok())
     };
     if number("retCode").is_some_and(|code| RET_CODES.contains(&code)) {
-        return Some(None);
+        return Some(Refusal { until: None });
     }
     match number("code")? {
-        code if CODES.contains(&code) => Some(None),
+        code if CODES.contains(&code) => Some(Refusal { until: None }),
         BINANCE => {
             let text = body.get("msg").and_then(Value::as_str).unwrap_or_default();
             let end = text.split_once("banned until ").map(|(_, rest)| rest);
             let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
-            Some(end.and_then(|end| digits(end).parse().ok()))
+            Some(Refusal { until: end.and_then(|end| digits(end).parse().ok()) })
         }
         _ => None,
     }

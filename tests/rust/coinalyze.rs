@@ -85,14 +85,18 @@ async fn an_unknown_symbol_is_an_error_and_a_symbol_without_rows_is_not() {
 #[tokio::test]
 async fn a_refusal_says_when_to_come_back() {
     for (header, wait) in [
-        ("Retry-After: 7\r\n", 7000),
-        ("retry-after: 1.5\r\n", 1500),
-        ("Retry-After: Sat, 25 Oct 2025 13:50:00 GMT\r\n", 1_761_400_200_000 - NOW),
-        ("", 60_000),
-        ("Retry-After: soon\r\n", 60_000),
+        ("Retry-After: 7\r\n", Some(7000)),
+        ("retry-after: 1.5\r\n", Some(1500)),
+        ("Retry-After: Sat, 25 Oct 2025 13:50:00 GMT\r\n", Some(1_761_400_200_000 - NOW)),
+        ("", None),
+        ("Retry-After: soon\r\n", None),
     ] {
         let error = fetch(Answer(429, header, "{}".into(), None)).await.unwrap_err();
-        assert_eq!((error.kind(), error.until()), (Kind::RateLimited, Some(NOW + wait)), "{header}");
+        assert_eq!(
+            (error.kind(), error.until()),
+            (Kind::RateLimited, wait.map(|wait| NOW + wait)),
+            "{header}"
+        );
     }
 }
 

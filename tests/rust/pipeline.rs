@@ -378,7 +378,14 @@ async fn a_plan_says_what_a_run_will_cost() {
         (plan.chunks, plan.requests, plan.weight),
         (report.chunks_done, report.requests, report.requests)
     );
-    assert!((plan.least_seconds - 120.0).abs() < 1e-9, "12 calls at 4 a minute: {}", plan.least_seconds);
+    assert!((plan.least_seconds - 120.5).abs() < 1e-9, "12 calls at 4 a minute: {}", plan.least_seconds);
+    let off = report.duration_seconds / plan.least_seconds;
+    assert!(
+        (0.99..1.01).contains(&off),
+        "planned {} s, took {} s",
+        plan.least_seconds,
+        report.duration_seconds
+    );
     assert_eq!(plan.bars, 600);
 }
 

@@ -21,14 +21,14 @@ const PERIOD: Duration = Duration::from_secs(10);
 const LIMIT: u32 = 12;
 
 /// A way to a cell that may be broken.
-struct Line {
+struct Way {
     cell: Arc<MemoryCell>,
     is_broken: Arc<AtomicBool>,
     clock: Arc<Virtual>,
 }
 
 #[async_trait]
-impl Cell for Line {
+impl Cell for Way {
     async fn update(&self, change: &mut Change<'_>) -> Result<Duration> {
         if self.is_broken.load(Ordering::Relaxed) {
             self.clock.sleep(Duration::from_secs(3)).await;
@@ -83,9 +83,9 @@ impl World {
     fn worker(&mut self) -> Worker {
         let is_broken = Arc::new(AtomicBool::new(false));
         let (cell, clock) = (Arc::clone(&self.cell), Arc::clone(&self.clock));
-        let line = Line { cell, is_broken: Arc::clone(&is_broken), clock };
+        let way = Way { cell, is_broken: Arc::clone(&is_broken), clock };
         let limits = Limits::new(vec![Window::rolling(LIMIT, PERIOD)], None);
-        let limiter = Arc::new(SharedLimiter::new(limits, Box::new(line), Arc::clone(&self.clock) as _));
+        let limiter = Arc::new(SharedLimiter::new(limits, Box::new(way), Arc::clone(&self.clock) as _));
         let failures = Arc::new(AtomicU64::new(0));
         let lane = |seed: u64| {
             let (limiter, server, clock) =
@@ -160,7 +160,9 @@ async fn nothing_overshoots_while_the_place_is_away_workers_die_and_waiters_give
     let mut world = World::new();
     let mut workers: Vec<Worker> = (0..3).map(|_| world.worker()).collect();
     let set = |workers: &[Worker], broken: bool| {
-        workers.iter().for_each(|worker| worker.is_broken.store(broken, Ordering::Relaxed));
+        for worker in workers {
+            worker.is_broken.store(broken, Ordering::Relaxed);
+        }
     };
     world.until(60).await;
     assert!(world.sent(0, 60) >= 60, "{} in a minute", world.sent(0, 60));
@@ -242,4 +244,34 @@ async fn a_hundred_thousand_waiters_sleep_once_each_and_go_in_order() {
     assert!(sleeps <= WAITERS as u64 / 100, "{sleeps} sleeps: only the first one looks at the clock");
     let minutes = clock.monotonic().as_secs_f64() / 60.0;
     assert!((9.0..9.1).contains(&minutes), "{minutes} minutes for ten windows");
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_goes_before_backfill_but_not_before_one_that_waits_for_longer_than_a_minute() {
+    let window = Window::rolling(1, Duration::from_secs(10));
+    let clock = Virtual(Instant::now());
+    let limiter = Arc::new(WindowLimiter::new(Limits::new(vec![window], None), Arc::new(clock)));
+    limiter.try_acquire(1).unwrap().unwrap();
+    let order: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let mut waiting = Vec::new();
+    let starts =
+        [(0, "backfill", Priority::Backfill), (1, "live", Priority::Live), (1, "live", Priority::Live)];
+    let mut starts = starts.to_vec();
+    starts.extend((0..12).map(|_| (8, "live", Priority::Live)));
+    for (pause, name, priority) in starts {
+        tokio::time::advance(Duration::from_secs(pause)).await;
+        let (limiter, order) = (Arc::clone(&limiter), Arc::clone(&order));
+        waiting.push(tokio::spawn(async move {
+            limiter.acquire(Ask { weight: 1, priority, max_wait: None }).await.unwrap();
+            order.lock().unwrap().push(name);
+        }));
+        tokio::task::yield_now().await;
+    }
+    for waiting in waiting {
+        waiting.await.unwrap();
+    }
+    let order = order.lock().unwrap();
+    let at = order.iter().position(|name| *name == "backfill").unwrap();
+    // Those that came within its first minute went before.
+    assert_eq!(at, 9, "{order:?}");
 }
