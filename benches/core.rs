@@ -1,4 +1,4 @@
-//! Costs of the core, one at a time: planning, coverage, parsing, encoding. With `QF_SHARED` set, encoding also
+//! Costs of the core, one at a time: planning, limiting, coverage, parsing, encoding. With `QF_SHARED` set, encoding also
 //! runs on the recorded candles of `$QF_SHARED/data/candles`.
 #![allow(
     missing_docs,
@@ -10,14 +10,18 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use futures::FutureExt;
 use quant_framework::adapters::{Field, Number, scan_history};
 use quant_framework::chunking::{AdaptiveChunkStrategy, chunks};
+use quant_framework::clock::{Clock, SystemClock};
 use quant_framework::coverage::{Coverage, State};
 use quant_framework::lake::{Encoding, encode};
-use quant_framework::ports::Page;
+use quant_framework::ports::{Ask, Page, Priority, RateLimiter};
+use quant_framework::rate_limit::{Limits, Pace, Window, WindowLimiter};
 use quant_framework::records::Batch;
 use quant_framework::series::DataType;
 use quant_framework::time_range::TimeRange;
@@ -52,6 +56,30 @@ fn coverage(criterion: &mut Criterion) {
     let whole = TimeRange::new(0, 200_000 * DAY).unwrap();
     criterion
         .bench_function("missing of 100,000 ranges", |bench| bench.iter(|| scattered.missing(whole).len()));
+}
+
+fn limiting(criterion: &mut Criterion) {
+    let most = std::num::NonZeroU32::MAX;
+    let quota = governor::Quota::per_second(most).allow_burst(most);
+    let governor = governor::RateLimiter::direct(quota);
+    criterion.bench_function("bare governor, check", |bench| bench.iter(|| governor.check().is_ok()));
+    let limiter = |windows: Vec<Window>, pace| {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        WindowLimiter::new(Limits::new(windows, pace), clock)
+    };
+    let ask = Ask { weight: 1, priority: Priority::Backfill, max_wait: None };
+    let day = [1, 60, 86_400].map(|seconds| Window::rolling(u32::MAX, Duration::from_secs(seconds)));
+    let pace = Pace { base: 4e9, max: 4e9, min: 1.0, backoff_factor: 2.0, burst: most };
+    for (name, windows, pace) in [
+        ("one window", day[1..2].to_vec(), None),
+        ("one window and a pace", day[1..2].to_vec(), Some(pace)),
+        ("three windows and a pace", day.to_vec(), Some(pace)),
+    ] {
+        let own = limiter(windows, pace);
+        criterion.bench_function(&format!("acquire, {name}"), |bench| {
+            bench.iter(|| own.acquire(ask).now_or_never().is_some_and(|permit| permit.is_ok()));
+        });
+    }
 }
 
 fn parsing(criterion: &mut Criterion) {
@@ -141,5 +169,5 @@ fn encoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, planning, coverage, parsing, encoding);
+criterion_group!(benches, planning, limiting, coverage, parsing, encoding);
 criterion_main!(benches);

@@ -373,7 +373,7 @@ async fn a_cancelled_run_keeps_what_is_done() {
 async fn a_plan_says_what_a_run_will_cost() {
     let world = World::new();
     let plan = world.backfill(START, 300, 60, 4, None).plan().await.unwrap();
-    let report = world.run(START, 300, 60).await;
+    let report = world.backfill(START, 300, 60, 4, None).run().await.unwrap();
     assert_eq!(
         (plan.chunks, plan.requests, plan.weight),
         (report.chunks_done, report.requests, report.requests)
