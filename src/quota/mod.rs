@@ -12,6 +12,7 @@ mod limiter;
 mod open;
 mod postgres;
 mod scope;
+mod worker;
 
 pub use cell::{Cell, Change, MemoryCell};
 pub use file::FileCell;

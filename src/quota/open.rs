@@ -30,7 +30,7 @@ pub fn open(
         return Err(Error::invalid("a shared limiter needs windows: what is shared is what they allow"));
     }
     let now = Timeline::new(Arc::clone(clock)).now();
-    let new = Scope::new(limits.windows.clone(), limits.budget(now, hold));
+    let new = Scope::new(limits.budget(now, hold));
     let pairs = place.strip_prefix("dsn:");
     let cell: Box<dyn Cell> =
         if pairs.is_some() || place.starts_with("postgresql://") || place.starts_with("postgres://") {

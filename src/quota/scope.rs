@@ -50,7 +50,6 @@ pub struct Scope {
     format: u32,
     /// When it was last changed, by the clock of its place.
     at: Micros,
-    windows: Vec<Window>,
     budget: Budget,
     waiting: Vec<Waiter>,
     workers: Vec<Worker>,
@@ -107,8 +106,8 @@ pub struct Lease {
 
 impl Scope {
     /// Nothing spent yet.
-    pub fn new(windows: Vec<Window>, budget: Budget) -> Self {
-        Self { format: FORMAT, at: 0, windows, budget, waiting: Vec::new(), workers: Vec::new() }
+    pub fn new(budget: Budget) -> Self {
+        Self { format: FORMAT, at: 0, budget, waiting: Vec::new(), workers: Vec::new() }
     }
 
     /// As stored. `Invalid` where a newer version wrote it, `Data` where it cannot be read.
@@ -141,19 +140,27 @@ impl Scope {
         &self.budget
     }
 
-    /// `Conflict` where the scope was made with other windows: whoever is right, both would overshoot.
-    pub fn check(&self, windows: &[Window]) -> Result<()> {
-        if self.windows == windows {
+    /// Lets `worker` in, whose windows (shares and slack too) make `fresh` budgets. `Conflict` while others have other
+    /// ones: all would overshoot. Nobody else there, its windows are taken over with what was spent in equal ones.
+    pub fn admit(&mut self, now: Micros, worker: u64, fresh: &Budget) -> Result<()> {
+        if self.budget.has_windows_of(fresh) {
             return Ok(());
         }
-        let said = |windows: &[Window]| {
-            let one = |window: &Window| format!("{}/{}s", window.weight, window.period.as_secs_f64());
-            windows.iter().map(one).collect::<Vec<_>>().join(" ")
-        };
-        let (held, asked) = (said(&self.windows), said(windows));
-        Err(Error::conflict(format!("the scope's windows are {held} for others and {asked} here"))
-            .with_hint("give every worker the same windows, or take another scope")
-            .fatal())
+        let now = self.arrive(now);
+        let term = self.term();
+        if self.workers.iter().any(|other| other.id != worker && other.seen + term > now) {
+            let (held, asked) = (self.budget.describe(), fresh.describe());
+            return Err(Error::conflict(format!(
+                "the scope's windows are {held} for others and {asked} here"
+            ))
+            .with_hint("give every worker the same windows, share and slack, or take another scope")
+            .fatal());
+        }
+        let mut budget = fresh.clone();
+        budget.assume_full(now);
+        budget.inherit(&self.budget);
+        *self = Self { at: now, ..Self::new(budget) };
+        Ok(())
     }
 
     /// Nothing is known of what was spent before.

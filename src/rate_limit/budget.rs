@@ -30,6 +30,28 @@ impl Budget {
         self.meters.iter_mut().for_each(|meter| meter.assume_full(now));
     }
 
+    /// Whether `other` was made of the same windows.
+    pub fn has_windows_of(&self, other: &Self) -> bool {
+        self.meters.len() == other.meters.len()
+            && self.meters.iter().zip(&other.meters).all(|(own, other)| own.is_like(other))
+    }
+
+    /// The windows, for people.
+    pub fn describe(&self) -> String {
+        let one = |meter: &Meter| format!("{}/{}s", meter.learned.most(), meter.period() as f64 / 1e6);
+        self.meters.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Takes over what `old` knows of windows of the same length, and of refusals.
+    pub fn inherit(&mut self, old: &Self) {
+        (self.penalty, self.epoch) = (old.penalty, old.epoch);
+        for meter in &mut self.meters {
+            if let Some(old) = old.meters.iter().find(|old| meter.is_as_long_as(old)) {
+                meter.inherit(old);
+            }
+        }
+    }
+
     /// Nothing is known of the past any more.
     pub fn restart(&mut self, now: Micros) {
         self.meters.iter_mut().for_each(Meter::clear);

@@ -268,6 +268,21 @@ impl Meter {
         self.foreign = Foreign { weight: used.saturating_sub(own), until };
     }
 
+    pub(super) fn is_as_long_as(&self, other: &Self) -> bool {
+        (self.period, self.alignment) == (other.period, other.alignment)
+    }
+
+    /// Whether both were made of the same window.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.is_as_long_as(other)
+            && (self.spread, self.learned.most()) == (other.spread, other.learned.most())
+    }
+
+    /// Takes over what was spent in a window of the same length.
+    pub(super) fn inherit(&mut self, old: &Self) {
+        (self.spent, self.total, self.foreign) = (old.spent.clone(), old.total, old.foreign);
+    }
+
     /// Forgets what was spent.
     pub(super) fn clear(&mut self) {
         self.spent.clear();

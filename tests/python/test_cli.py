@@ -12,7 +12,7 @@ from quant_framework.cli import main
 @pytest.fixture
 def job(exchange, tmp_path, monkeypatch):
     monkeypatch.setenv("COINALYZE_API_KEY", "offline")
-    monkeypatch.setattr("quant_framework.settings.open_limiter", lambda source: None)
+    monkeypatch.setattr("quant_framework.settings.open_limiter", lambda adapter, place: None)
     where = ["--lake", (tmp_path / "lake").as_uri(), "--checkpoint", (tmp_path / "checkpoints").as_uri()]
     what = ["--symbols", "BTC", "--timeframes", "1h", "--start", "2026-01-05", "--end", "2026-01-19T00:00:00Z"]
     return [*what, "--base-url", exchange.url, "--no-retention", *where]

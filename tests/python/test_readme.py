@@ -1,4 +1,4 @@
-"""The Python of the README and of docs/checkpoints.md runs as it stands."""
+"""The Python of the README and of the guides runs as it stands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import END, START
+from quant_framework.ingestion.adapters import CoinalyzeAdapter
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +22,7 @@ def run_snippets(page: str, count: int, **names: Any) -> dict[str, Any]:
 
 def test_the_snippets_run(exchange, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COINALYZE_API_KEY", "offline")
-    run_snippets("README.md", 4, BASE_URL=exchange.url, FOLDER=str(tmp_path))
+    run_snippets("README.md", 5, BASE_URL=exchange.url, FOLDER=str(tmp_path))
     assert capsys.readouterr().out.startswith("success ")
 
 
@@ -30,3 +31,11 @@ def test_the_checkpoint_page_runs(tmp_path, capsys):
     assert "page-17" in capsys.readouterr().out
     assert names["backfill"].postgres_conn_id == "checkpoints"
     assert names["forget"].action == "reset"
+
+
+def test_the_rate_limit_page_runs(tmp_path, capsys):
+    adapter = CoinalyzeAdapter(api_key="key")
+    names = run_snippets("docs/rate-limits.md", 2, DSN=tmp_path.as_uri(), adapter=adapter)
+    assert "'used': 1" in capsys.readouterr().out
+    assert names["scope"].startswith("coinalyze:")
+    assert "key" not in names["scope"]

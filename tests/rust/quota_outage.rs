@@ -74,8 +74,8 @@ impl World {
         let clock = Arc::new(Virtual(Instant::now()));
         let windows = vec![Window::rolling(LIMIT, PERIOD)];
         let time = Timeline::new(Arc::clone(&clock) as _);
-        let budget = Limits::new(windows.clone(), None).budget(time.now(), hold);
-        let cell = Arc::new(MemoryCell::new(Scope::new(windows, budget), time));
+        let budget = Limits::new(windows, None).budget(time.now(), hold);
+        let cell = Arc::new(MemoryCell::new(Scope::new(budget), time));
         Self { clock, cell, server: Arc::default(), seed: 3 }
     }
 

@@ -149,7 +149,7 @@ impl World {
         };
         let limits = Limits::new(vec![believed], None);
         let time = Timeline::new(Arc::clone(&clock) as _);
-        let scope = Scope::new(vec![believed], limits.budget(time.now(), hold));
+        let scope = Scope::new(limits.budget(time.now(), hold));
         let cell = Arc::new(MemoryCell::new(scope, time));
         let worker = |_| -> Arc<dyn RateLimiter> {
             if workers == 1 {

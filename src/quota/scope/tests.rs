@@ -11,7 +11,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn scope(windows: &[Window]) -> Scope {
     let limits = Limits::new(windows.to_vec(), None);
-    Scope::new(windows.to_vec(), limits.budget(START, hold))
+    Scope::new(limits.budget(START, hold))
 }
 
 fn demand(worker: u64, weights: &[u32]) -> Demand {
@@ -209,11 +209,25 @@ fn a_clock_that_was_set_back_makes_the_past_unknown() {
 fn other_windows_and_newer_formats_are_refused() {
     let mut scope = scope(&[Window::rolling(40, MINUTE)]);
     scope.lease(START, &demand(1, &[1]));
-    let error = scope.check(&[Window::rolling(80, MINUTE)]).unwrap_err().to_string();
+    let budget = |weight| Limits::new(vec![Window::rolling(weight, MINUTE)], None).budget(START, hold);
+    let error = scope.admit(START, 2, &budget(80)).unwrap_err().to_string();
     assert!(error.contains("40/60s") && error.contains("80/60s"), "{error}");
-    assert!(scope.check(&[Window::rolling(40, MINUTE)]).is_ok());
+    assert!(scope.admit(START, 2, &budget(40)).is_ok());
     let newer = scope.text().unwrap().replacen("\"format\":1", "\"format\":2", 1);
     assert_eq!(Scope::parse(&newer).unwrap_err().kind(), crate::error::Kind::Invalid);
     assert_eq!(Scope::parse("{").unwrap_err().kind(), crate::error::Kind::Data);
     assert_eq!(Scope::parse(&scope.text().unwrap()).unwrap(), scope);
+}
+
+#[test]
+fn the_only_worker_may_change_the_windows_and_keeps_what_was_spent() {
+    let mut scope = scope(&[Window::rolling(40, MINUTE)]);
+    scope.lease(START, &demand(1, &[1; 30]));
+    let hour = Window::rolling(1000, 60 * MINUTE);
+    let limits = Limits::new(vec![Window::rolling(35, MINUTE), hour], None);
+    scope.admit(START + SECOND, 1, &limits.budget(START, hold)).unwrap();
+    let used: Vec<u32> = scope.budget.meters().iter().map(|meter| meter.used(START + SECOND)).collect();
+    assert_eq!(used, [30, 1000], "what is not known of a new window counts as spent");
+    let over = START + scope.term() + 2 * SECOND;
+    assert!(scope.admit(over, 2, &Limits::new(vec![hour], None).budget(START, hold)).is_ok(), "it is gone");
 }
