@@ -23,7 +23,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 const FRESH: Duration = Duration::from_secs(10);
 /// Changes by others that a caller puts up with in a row.
 const ATTEMPTS: u32 = 60;
-const MOST_PAUSE: Duration = Duration::from_millis(50);
+/// About what a statement takes.
+const TURN: Duration = Duration::from_millis(1);
+const MOST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The lock's number is that of the checkpoints' tables: both make the schema.
 const CREATE: &str = r#"
@@ -152,8 +154,9 @@ impl Cell for PostgresCell {
             if self.swap(version, &scope).await? {
                 return Ok(lag);
             }
-            // Somebody was faster: at once, then after a pause that differs from worker to worker.
-            let pause = MOST_PAUSE.mul_f64(unique() as f64 / u64::MAX as f64) * attempt.min(4) / 4;
+            // Somebody was faster: the more there are, the more they have to spread.
+            let crowd = scope.crowd() as u32 * (1 + attempt / 4);
+            let pause = (TURN * crowd).min(MOST_PAUSE).mul_f64(unique() as f64 / u64::MAX as f64);
             self.clock.sleep(pause).await;
         }
         let place = self.database.place();

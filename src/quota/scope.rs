@@ -17,6 +17,8 @@ const GRACE: Micros = 2_000_000;
 const PROBING: Micros = 1_000_000;
 /// Others are first and should be here any moment.
 const TURN: Micros = 50_000;
+/// Those who may go at the same moment come one after the other.
+const STAGGER: Micros = 1000;
 /// However long the wait: things may have changed.
 const LOOK: Micros = 10_000_000;
 /// A clock that is this far behind was set back.
@@ -201,29 +203,39 @@ impl Scope {
         self.waiting.retain(|waiter| waiter.worker != demand.worker && waiter.comes + GRACE >= now);
         let reserved = self.reserved(now, demand.worker);
         // Whoever sleeps for a while yet does not hold up what is free now.
-        let before = |waiter: &&Waiter| (waiter.rank, waiter.worker) < (mine, demand.worker);
         let due = |waiter: &&Waiter| waiter.comes <= now + GRACE;
-        let weight = |waiter: &Waiter| waiter.weight;
-        let ahead = self.waiting.iter().filter(before).filter(due).map(weight).sum::<u64>() + reserved;
-        let all_ahead = self.waiting.iter().filter(before).map(weight).sum::<u64>() + reserved;
-        let (count, weight) = self.fitting(now, ahead, &demand.weights);
+        let ahead = self.ahead_of(mine, demand.worker).filter(due).map(|waiter| waiter.weight).sum::<u64>();
+        let (count, weight) = self.fitting(now, ahead + reserved, &demand.weights);
         if weight > 0 {
             self.budget.spend(now, weight);
         }
-        let mut lease = Lease { weight, epoch: self.budget.epoch(), ..Lease::default() };
-        lease.workers = self.workers.len() as u32;
+        let workers = self.workers.len() as u32;
+        let mut lease = Lease { weight, epoch: self.budget.epoch(), workers, ..Lease::default() };
         if let Some(next) = demand.weights.get(count) {
             lease.rank = if count == 0 { mine } else { rank(now, demand.priority) };
-            let at = self.budget.backlog(now, all_ahead + u64::from(*next));
-            let again = self.come_back(now, at, *next, demand.worker);
+            let (place, ahead) = self
+                .ahead_of(lease.rank, demand.worker)
+                .fold((0, reserved), |(place, ahead), waiter| (place + 1, ahead + waiter.weight));
+            let at = self.budget.backlog(now, ahead + u64::from(*next));
+            let comes = self.come_back(now, at + place * STAGGER, *next, demand.worker);
             lease.wait = Duration::from_micros(at.saturating_sub(now));
-            lease.again = Duration::from_micros(again - now);
+            lease.again = Duration::from_micros(comes - now);
             if demand.patience.is_none_or(|patience| lease.wait <= patience) {
                 let weight = demand.weights[count..].iter().map(|weight| u64::from(*weight)).sum();
-                self.waiting.push(Waiter { worker: demand.worker, rank: lease.rank, weight, comes: again });
+                self.waiting.push(Waiter { worker: demand.worker, rank: lease.rank, weight, comes });
             }
         }
         lease
+    }
+
+    /// Who goes before a worker of `rank`.
+    fn ahead_of(&self, rank: Micros, worker: u64) -> impl Iterator<Item = &Waiter> {
+        self.waiting.iter().filter(move |waiter| (waiter.rank, waiter.worker) < (rank, worker))
+    }
+
+    /// How many take part.
+    pub const fn crowd(&self) -> usize {
+        self.workers.len()
     }
 
     /// How many of `weights` may be spent now after `ahead`, and what they weigh.

@@ -154,7 +154,7 @@ impl Budget {
         if let Some(meter) = fullest {
             period = meter.period();
             if !is_first {
-                meter.learned.refuse_again(weight, factor);
+                meter.learned.refuse_again(weight);
             } else if fill(meter) >= SUSPECT {
                 meter.refuse(now, weight, factor);
             }

@@ -81,46 +81,47 @@ impl Learned {
         }
     }
 
-    /// The source refused a request of `weight` with which the window would have held `used`. `is_fresh`: nearly all of
-    /// that was spent just now, so that the limit cannot have changed meanwhile and what was let through is the limit.
+    /// The source refused a request of `weight` with which the window would have held `used` at most. `fresh`: nearly all
+    /// of that was spent just now, so that the limit cannot have changed meanwhile and what was let through, of at least
+    /// so much, is the limit.
     pub(super) fn refuse(
         &mut self,
         now: Micros,
         period: Micros,
         used: u32,
+        fresh: Option<u32>,
         weight: u32,
-        is_fresh: bool,
         factor: f64,
     ) {
         let was = self.before.take().filter(|_| now < self.changed + 2 * period);
         self.bounced += weight;
         self.refused = Some(used.max(1));
-        let below = used.saturating_sub(weight).min(self.limit);
+        let below = fresh.unwrap_or(used).saturating_sub(weight).min(self.limit);
         if let Some(limit) = was {
             // It was a try, and too much.
             (self.limit, self.patience) = (limit, (self.patience * 2).min(MOST_PATIENCE));
-        } else if is_fresh {
+        } else if fresh.is_some() {
             self.limit = (below - below / MARGIN).max(1);
         } else {
             self.limit = ((f64::from(below) / factor) as u32).max(1);
         }
         self.basis = match was {
             Some(_) => Basis::Settled,
-            None if is_fresh => Basis::Burst,
+            None if fresh.is_some() => Basis::Burst,
             None => Basis::Guess,
         };
         (self.changed, self.is_wanted) = (now, false);
     }
 
     /// Another request of the same burst was refused: that much less was let through.
-    pub(super) fn refuse_again(&mut self, weight: u32, factor: f64) {
+    pub(super) fn refuse_again(&mut self, weight: u32) {
         self.bounced += weight;
         let Some(refused) = self.refused else { return };
         let refused = refused.saturating_sub(weight).max(1);
         self.refused = Some(refused);
         match self.basis {
             Basis::Burst => self.limit = self.limit.saturating_sub(weight).max(1),
-            Basis::Guess => self.limit = self.limit.min(((f64::from(refused) / factor) as u32).max(1)),
+            Basis::Guess => self.limit = self.limit.min(refused),
             Basis::Settled | Basis::Declared => {}
         }
     }

@@ -154,9 +154,9 @@ impl Meter {
 
     /// The source refused a request of `weight`, the first of a burst.
     pub(super) fn refuse(&mut self, now: Micros, weight: u32, factor: f64) {
-        let is_fresh = self.is_fresh(now);
-        let used = if is_fresh { self.counted(now) } else { self.used(now) };
-        self.learned.refuse(now, self.period, used, weight, is_fresh, factor);
+        let fresh = self.is_fresh(now).then(|| self.counted(now));
+        let used = self.used(now);
+        self.learned.refuse(now, self.period, used, fresh, weight, factor);
     }
 
     /// The source answered a request of `weight`.
