@@ -5,6 +5,7 @@ They are raised from Rust, survive pickling, and show as one line. ``hint`` says
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 
 
@@ -32,9 +33,26 @@ class UnavailableError(QuantFrameworkError, ConnectionError):
 
 
 class RateLimitedError(QuantFrameworkError):
-    """The source's quota is used up; call again at ``until``."""
+    """The source's quota is used up; call again at ``until`` (aware).
+
+    An adapter of an author's own raises it with ``until=`` where the source says when to come back.
+    """
 
     kind = "rate_limited"
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        until_ms: int | None = None,
+        *,
+        until: datetime | None = None,
+    ) -> None:
+        if until is not None:
+            if until.utcoffset() is None:
+                raise InvalidError(f"until must be an aware datetime, not the naive {until}")
+            until_ms = math.ceil(until.timestamp() * 1000)
+        super().__init__(message, hint, until_ms)
 
     @property
     def until(self) -> datetime | None:

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::Objects;
 use crate::disk::{blocking, failure, files_below, make_folder, read, remove, replace, sync_folder};
 use crate::error::Result;
+use crate::unique::unique;
 
 /// A local folder.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Objects for Folder {
         let root = self.root.clone();
         blocking(move || {
             make_folder(&root)?;
-            let probe = root.join(format!(".probe-{}", std::process::id()));
+            let probe = root.join(format!(".probe-{:016x}", unique()));
             replace(&probe, b"quant_framework was here")?;
             fs::remove_file(&probe).map_err(|error| failure("remove", &probe, &error))
         })

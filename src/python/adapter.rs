@@ -124,6 +124,11 @@ impl CoinalyzeAdapter {
         Ok(fields.into_any())
     }
 
+    /// Whether `symbol` is the source's own, so that it need not be looked up.
+    fn is_exact(&self, symbol: &str) -> bool {
+        self.0.is_exact(symbol)
+    }
+
     /// The source's own symbol for a name such as `BTC`; an exact symbol passes through.
     fn resolve<'py>(&self, py: Python<'py>, symbol: String) -> PyResult<Bound<'py, PyAny>> {
         let adapter = Arc::clone(&self.0);
@@ -150,7 +155,7 @@ pub(super) fn adapter_from(
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn DataAdapter>> {
     if let Ok(native) = object.cast::<CoinalyzeAdapter>()
-        && !overrides::<CoinalyzeAdapter>(object, "fetch")?
+        && !overrides::<CoinalyzeAdapter>(object, &["fetch", "capability", "resolve", "is_exact"])?
     {
         return Ok(native.get().0.clone());
     }

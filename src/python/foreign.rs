@@ -115,7 +115,10 @@ impl DataAdapter for ForeignAdapter {
                 given.get_item(name).map_or(Ok(None), |value| value.extract())
             };
             let prices = match given.get_item("prices") {
-                Ok(prices) if !prices.is_none() => Prices::new(&prices.extract::<Vec<(u32, u32)>>()?)?,
+                Ok(prices) if !prices.is_none() => {
+                    let steps: Vec<[u32; 2]> = prices.extract()?;
+                    Prices::new(&steps.into_iter().map(<(u32, u32)>::from).collect::<Vec<_>>())?
+                }
                 _ => Prices::new(&[(
                     field("rows_per_request")?.unwrap_or(1000),
                     field("weight")?.unwrap_or(1),
@@ -126,8 +129,17 @@ impl DataAdapter for ForeignAdapter {
         .map_err(|error| Python::attach(|py| from_python(py, &error, self.foreign.part)))
     }
 
-    fn is_exact(&self, _symbol: &str) -> bool {
-        Python::attach(|py| !self.foreign.object.bind(py).hasattr("resolve").unwrap_or(false))
+    fn is_exact(&self, symbol: &str) -> bool {
+        Python::attach(|py| {
+            let object = self.foreign.object.bind(py);
+            let said = object.call_method1("is_exact", (symbol,)).and_then(|said| said.extract());
+            said.unwrap_or_else(|_| !object.hasattr("resolve").unwrap_or(false))
+        })
+    }
+
+    fn quota_scope(&self) -> String {
+        let named = Python::attach(|py| self.foreign.object.bind(py).getattr("quota_scope")?.extract());
+        named.unwrap_or_else(|_: PyErr| self.source.clone())
     }
 
     async fn resolve(&self, symbol: &str) -> Result<String> {

@@ -55,6 +55,9 @@ impl Native {
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct RateLimiter(Native);
 
+/// Longer windows cannot be meant.
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
+
 /// An awaitable that is done already.
 #[pyclass(frozen, module = "quant_framework._core")]
 struct Done(f64);
@@ -90,19 +93,20 @@ fn window(given: &Bound<'_, PyAny>) -> PyResult<Window> {
     };
     let [weight, length, ..] = &parts[..] else { return Err(wrong().into()) };
     let (weight, length) = (weight.extract::<u32>().unwrap_or(0), length.extract::<f64>().unwrap_or(0.0));
-    let period =
-        Duration::try_from_secs_f64(length).ok().filter(|period| *period >= Duration::from_millis(1));
+    let period = Duration::try_from_secs_f64(length)
+        .ok()
+        .filter(|period| (Duration::from_millis(1)..=YEAR).contains(period));
     match period {
         Some(period) if weight > 0 && parts.len() <= 3 => Ok(Window { weight, period, alignment }),
         _ => Err(wrong().into()),
     }
 }
 
-fn pace_of(base: f64, max: f64, min: f64, backoff_factor: f64, burst: u32) -> PyResult<Pace> {
-    let ordered = 0.0 < min && min <= base && base <= max && max.is_finite() && backoff_factor > 1.0;
+fn pace_of(base: f64, max: f64, min: f64, burst: u32) -> PyResult<Pace> {
+    let ordered = 0.0 < min && min <= base && base <= max && max.is_finite();
     let burst = NonZeroU32::new(burst).filter(|_| ordered);
-    let pace = burst.map(|burst| Pace { base, max, min, backoff_factor, burst });
-    let wrong = "rates must be 0 < min_rate <= base_rate <= max_rate, backoff_factor > 1, burst >= 1";
+    let pace = burst.map(|burst| Pace { base, max, min, burst });
+    let wrong = "rates must be 0 < min_rate <= base_rate <= max_rate";
     Ok(pace.ok_or_else(|| Error::invalid(wrong))?)
 }
 
@@ -115,11 +119,10 @@ pub(super) fn priority(name: &str) -> PyResult<Priority> {
     }
 }
 
-fn ask(weight: u32, max_wait: Option<f64>, name: &str) -> PyResult<Ask> {
+fn ask(weight: i64, max_wait: Option<f64>, name: &str) -> PyResult<Ask> {
     let max_wait = max_wait.map(|longest| seconds("max_wait", longest)).transpose()?;
-    if weight == 0 {
-        return Err(Error::invalid("weight must be at least 1").into());
-    }
+    let weight = u32::try_from(weight).ok().filter(|weight| *weight > 0);
+    let weight = weight.ok_or_else(|| Error::invalid("weight must be at least 1"))?;
     Ok(Ask { weight, priority: priority(name)?, max_wait })
 }
 
@@ -142,7 +145,7 @@ impl RateLimiter {
         max_rate: Option<f64>,
         min_rate: Option<f64>,
         backoff_factor: f64,
-        burst: u32,
+        burst: i64,
         share: f64,
         slack: Option<f64>,
         assume_full: bool,
@@ -151,16 +154,26 @@ impl RateLimiter {
         password: Option<String>,
     ) -> PyResult<Self> {
         let windows = windows.try_iter()?.map(|given| window(&given?)).collect::<PyResult<Vec<_>>>()?;
+        if !(backoff_factor > 1.0 && backoff_factor.is_finite()) {
+            return Err(
+                Error::invalid(format!("backoff_factor must be above 1, not {backoff_factor}")).into()
+            );
+        }
+        let burst = u32::try_from(burst).ok().filter(|burst| *burst > 0);
+        let burst = burst.ok_or_else(|| Error::invalid("burst must be at least 1"))?;
+        if base_rate.is_none() && (max_rate.is_some() || min_rate.is_some()) {
+            return Err(Error::invalid("max_rate and min_rate need a base_rate").into());
+        }
         let rates = base_rate.map(|base| {
             let (max, min) = (max_rate.unwrap_or(base), min_rate.unwrap_or(base));
-            pace_of(base, max, min, backoff_factor, burst)
+            pace_of(base, max, min, burst)
         });
         let rates = rates.transpose()?;
         if !(share > 0.0 && share <= 1.0) {
             return Err(Error::invalid(format!("share must be above 0 and at most 1, not {share}")).into());
         }
         let spread = slack.map(|slack| seconds("slack", slack)).transpose()?;
-        let limits = Limits { windows, pace: rates, share, spread, assume_full };
+        let limits = Limits { windows, pace: rates, backoff_factor, share, spread, assume_full };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let Some(place) = place else {
             return Ok(Self(Native::Own(Arc::new(WindowLimiter::new(limits, clock)))));
@@ -179,12 +192,12 @@ impl RateLimiter {
     fn acquire<'py>(
         &self,
         py: Python<'py>,
-        weight: u32,
+        weight: i64,
         max_wait: Option<f64>,
         priority: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let ask = ask(weight, max_wait, priority)?;
-        if self.0.at_once(weight)?.is_some() {
+        if self.0.at_once(ask.weight)?.is_some() {
             return Ok(Bound::new(py, Done(0.0))?.into_any());
         }
         let limiter = self.0.port();
@@ -196,12 +209,12 @@ impl RateLimiter {
     fn acquire_sync(
         &self,
         py: Python<'_>,
-        weight: u32,
+        weight: i64,
         max_wait: Option<f64>,
         priority: &str,
     ) -> PyResult<f64> {
         let ask = ask(weight, max_wait, priority)?;
-        if self.0.at_once(weight)?.is_some() {
+        if self.0.at_once(ask.weight)?.is_some() {
             return Ok(0.0);
         }
         let limiter = self.0.port();
@@ -210,9 +223,9 @@ impl RateLimiter {
 
     /// Takes a permit of `weight` if there is one now; a shared limiter may have to ask its place.
     #[pyo3(signature = (weight=1, priority="backfill"))]
-    fn try_acquire(&self, py: Python<'_>, weight: u32, priority: &str) -> PyResult<bool> {
+    fn try_acquire(&self, py: Python<'_>, weight: i64, priority: &str) -> PyResult<bool> {
         let ask = ask(weight, Some(0.0), priority)?;
-        if self.0.at_once(weight)?.is_some() {
+        if self.0.at_once(ask.weight)?.is_some() {
             return Ok(true);
         }
         let Native::Shared(limiter) = self.0.clone() else { return Ok(false) };
@@ -306,7 +319,7 @@ pub(super) fn limiter_from(
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn ports::RateLimiter>> {
     if let Ok(native) = object.cast::<RateLimiter>()
-        && !overrides::<RateLimiter>(object, "acquire")?
+        && !overrides::<RateLimiter>(object, &["acquire"])?
     {
         return Ok(native.get().0.port());
     }

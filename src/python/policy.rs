@@ -88,8 +88,13 @@ pub(super) fn strategy_from(object: &Bound<'_, PyAny>, event_loop: &EventLoop) -
     Arc::new(ForeignStrategy(Foreign::new(object, "chunk_strategy", event_loop)))
 }
 
-/// Whether `object`'s class replaces `method` of the native class `T`.
-pub(super) fn overrides<T: PyTypeInfo>(object: &Bound<'_, PyAny>, method: &str) -> PyResult<bool> {
-    let own = object.get_type().getattr(method)?;
-    Ok(!own.is(&object.py().get_type::<T>().getattr(method)?))
+/// Whether `object`'s class replaces one of `methods` of the native class `T`.
+pub(super) fn overrides<T: PyTypeInfo>(object: &Bound<'_, PyAny>, methods: &[&str]) -> PyResult<bool> {
+    let (class, native) = (object.get_type(), object.py().get_type::<T>());
+    for method in methods {
+        if !class.getattr(*method)?.is(&native.getattr(*method)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -251,14 +251,10 @@ pub(super) fn store_from(
     object: &Bound<'_, PyAny>,
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn ports::CheckpointStore>> {
-    if let Ok(native) = object.cast::<CheckpointStore>() {
-        let mut replaced = false;
-        for method in METHODS {
-            replaced |= overrides::<CheckpointStore>(object, method)?;
-        }
-        if !replaced {
-            return Ok(Arc::clone(&native.get().store));
-        }
+    if let Ok(native) = object.cast::<CheckpointStore>()
+        && !overrides::<CheckpointStore>(object, &METHODS)?
+    {
+        return Ok(Arc::clone(&native.get().store));
     }
     Ok(Arc::new(ForeignStore(Foreign::new(object, "checkpoint_store", event_loop))))
 }

@@ -93,7 +93,7 @@ pub(super) fn writer_from(
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn DataWriter>> {
     if let Ok(native) = object.cast::<BronzeWriter>()
-        && !overrides::<BronzeWriter>(object, "write")?
+        && !overrides::<BronzeWriter>(object, &["write"])?
     {
         return Ok(native.get().writer.clone());
     }

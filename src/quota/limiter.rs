@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::per_process::PerProcess;
 use crate::ports::{Ask, Feedback, Permit, RateLimiter, Verdict};
-use crate::rate_limit::{BACKOFF, Limits, Micros, Pacer, Stats, Timeline, check_fits};
+use crate::rate_limit::{Limits, Micros, Pacer, Stats, Timeline, check_fits, least_duration, window_stats};
 
 /// The end of a run does not wait longer to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -27,12 +27,13 @@ impl SharedLimiter {
     pub fn new(limits: Limits, cell: Box<dyn Cell>, clock: Arc<dyn Clock>) -> Self {
         let time = Timeline::new(Arc::clone(&clock));
         let now = time.now();
-        let hold = limits.windows.iter().map(hold).min().unwrap_or_default().as_micros() as Micros;
-        let state = State::new(limits.pace.map(|pace| Pacer::new(pace, now)));
+        let shortest = limits.windows.iter().map(hold).min().unwrap_or_default().as_micros() as Micros;
+        let mut state = State::new(limits.pace.map(|pace| Pacer::new(pace, now)));
+        state.windows = window_stats(&limits.budget(now, hold), now);
         let shared = Shared {
             cell,
             limits,
-            hold,
+            hold: shortest,
             worker: PerProcess::default(),
             time,
             clock,
@@ -79,7 +80,7 @@ impl RateLimiter for SharedLimiter {
     fn report(&self, feedback: Feedback<'_>) {
         let mut state = self.0.state();
         let now = self.0.time.now();
-        let epoch = feedback.epoch.unwrap_or(state.block.epoch);
+        let epoch = feedback.epoch.unwrap_or(state.epoch);
         let after = |wall| Duration::from_micros(self.0.time.at(wall).saturating_sub(now));
         if !feedback.quotas.is_empty() {
             state.heard = now;
@@ -103,12 +104,12 @@ impl RateLimiter for SharedLimiter {
             }
             Verdict::Refused { until } => {
                 state.counts.refused += 1;
-                let is_first = epoch == state.block.epoch;
-                state.news.factor = state.pacer.as_ref().map_or(BACKOFF, Pacer::backoff_factor);
+                let is_first = state.refused.replace(epoch) != Some(epoch);
+                state.news.factor = self.0.limits.backoff_factor;
                 state.news.refused.push((epoch, feedback.weight, until.map(after)));
                 (state.block.left, state.again) = (0, 0);
                 if let Some(pacer) = &mut state.pacer {
-                    if is_first { pacer.cut(now) } else { pacer.hold(now) }
+                    if is_first { pacer.cut(now, self.0.limits.backoff_factor) } else { pacer.hold(now) }
                 }
                 state.line.wake();
             }
@@ -122,18 +123,19 @@ impl RateLimiter for SharedLimiter {
     }
 
     async fn least_duration(&self, requests: u64, weight: u64) -> Duration {
-        let mut least = Duration::ZERO;
+        let (mut seen, now) = (None, self.0.time.now());
         let mut look = |scope: &mut Scope, at: Micros| {
-            least = scope.backlog(at, weight);
+            seen = Some((scope.clone(), at));
             Ok(())
         };
-        if self.0.cell.update(&mut look).await.is_err() {
-            let budget = self.0.limits.budget(0, |_| Duration::ZERO);
-            least = Duration::from_micros(budget.backlog(0, weight));
-        }
+        // Where the place is away: from an empty budget.
+        let looked = self.0.cell.update(&mut look).await;
+        let (scope, at) = seen
+            .filter(|_| looked.is_ok())
+            .unwrap_or_else(|| (Scope::new(self.0.limits.budget(now, hold)), now));
+        let windows = scope.backlog(at, weight);
         let state = self.0.state();
-        let paced = state.pacer.as_ref().map_or(0.0, |pacer| pacer.least_seconds(requests));
-        least.max(Duration::from_secs_f64(paced))
+        least_duration(scope.budget(), state.pacer.as_ref(), windows, requests, weight)
     }
 
     async fn close(&self) {

@@ -21,8 +21,8 @@ use crate::unique::unique;
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// What was read longer ago is read again: clocks drift.
 const FRESH: Duration = Duration::from_secs(10);
-/// Changes by others that a caller puts up with in a row.
-const ATTEMPTS: u32 = 60;
+/// How long others may be faster every time.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// About what a statement takes.
 const TURN: Duration = Duration::from_millis(1);
 const MOST_PAUSE: Duration = Duration::from_millis(500);
@@ -140,11 +140,13 @@ impl PostgresCell {
 #[async_trait]
 impl Cell for PostgresCell {
     async fn update(&self, change: &mut Change<'_>) -> Result<Duration> {
-        for attempt in 0..ATTEMPTS {
-            let moment = self.clock.monotonic();
+        let deadline = self.clock.monotonic() + PATIENCE;
+        let (mut moment, mut attempt) = (self.clock.monotonic(), 0);
+        while moment < deadline {
             let seen = self.seen().take().filter(|seen| moment < seen.received + FRESH);
             let Some(Seen { version, mut scope, now, sent, received }) = seen else {
                 self.swap(0, &self.new).await?;
+                moment = self.clock.monotonic();
                 continue;
             };
             // The database's clock was read between sending and receiving.
@@ -155,9 +157,11 @@ impl Cell for PostgresCell {
                 return Ok(lag);
             }
             // Somebody was faster: the more there are, the more they have to spread.
+            attempt += 1;
             let crowd = scope.crowd() as u32 * (1 + attempt / 4);
             let pause = (TURN * crowd).min(MOST_PAUSE).mul_f64(unique() as f64 / u64::MAX as f64);
             self.clock.sleep(pause).await;
+            moment = self.clock.monotonic();
         }
         let place = self.database.place();
         Err(Error::unavailable(format!("too many workers change the quota {} in {place}", self.scope)))

@@ -55,6 +55,9 @@ pub(super) struct State {
     /// When `news.quotas` were said, and when some were told last.
     pub(super) heard: Micros,
     pub(super) told: Micros,
+    /// Of the last permit, and of the last that was refused.
+    pub(super) epoch: u64,
+    pub(super) refused: Option<u64>,
     /// What was permitted last goes first after a refusal.
     pub(super) is_probe: bool,
 }
@@ -107,6 +110,8 @@ impl State {
             stale: 0,
             heard: 0,
             told: 0,
+            epoch: 0,
+            refused: None,
             is_probe: false,
         }
     }
@@ -115,6 +120,7 @@ impl State {
         self.counts.permits += 1;
         self.counts.weight += u64::from(weight);
         self.counts.waited += waited;
+        self.epoch = epoch;
         Permit { waited, epoch }
     }
 
@@ -139,8 +145,8 @@ impl State {
         hold: Micros,
         deadline: Option<Micros>,
     ) -> Demand {
-        let paced = |pacer: &Pacer| (pacer.rate() * hold as f64 / 1e6) as usize + 1;
-        let count = self.pacer.as_ref().map_or(BATCH, |pacer| paced(pacer).min(BATCH));
+        let paced = |pacer: &Pacer| pacer.places(now, now + hold * 3 / 4).clamp(1, BATCH);
+        let count = self.pacer.as_ref().map_or(BATCH, paced);
         Demand {
             worker,
             priority: ask.priority,
@@ -192,20 +198,32 @@ impl Shared {
             state.alone.as_ref().map_or_else(|| refusal(&self.time, at), |alone| alone.why.clone())
         };
         let is_late = |at: Micros| deadline.is_some_and(|deadline| at > deadline);
-        let is_over = is_late(now) && (has_asked || !state.line.is_first(place));
-        if is_over {
+        let is_first = state.line.is_first(place);
+        let waited = Duration::from_micros(now - entered);
+        let mut wait = state.again;
+        if is_first {
+            match state.take(now, weight) {
+                Some(Ok(epoch)) => return Ok(Look::Go(state.permit(weight, epoch, waited))),
+                Some(Err(paced)) if is_late(paced) => return Err(turn_away(state, paced)),
+                Some(Err(paced)) => return Ok(Look::At(paced)),
+                None => {}
+            }
+        }
+        if is_late(now) && (has_asked || !is_first) {
             let at = state.comes.max(now);
             return Err(turn_away(state, at));
         }
-        if !state.line.is_first(place) {
+        if !is_first {
             return Ok(Look::Follow);
         }
-        let waited = Duration::from_micros(now - entered);
-        let mut wait = match state.take(now, weight) {
-            Some(Ok(epoch)) => return Ok(Look::Go(state.permit(weight, epoch, waited))),
-            Some(Err(paced)) => return Ok(Look::At(paced)),
-            None => state.again,
-        };
+        // A permit that comes long before the pace allows it would be too old by then.
+        let paced = state.pacer.as_ref().map_or(0, Pacer::ready_at);
+        if paced > now + self.hold / 4 {
+            if is_late(paced) {
+                return Err(turn_away(state, paced));
+            }
+            wait = wait.max(paced - self.hold / 8);
+        }
         if let Some(alone) = &mut state.alone {
             match alone.spend(now, weight) {
                 Ok(()) => {
@@ -309,11 +327,14 @@ impl Shared {
         let deadline = ask.max_wait.map(|most| entered + most.as_micros() as Micros);
         let wake = Arc::new(Notify::new());
         let place = self.state().line.join(entered, ask, Arc::clone(&wake));
-        let _waiting = Waiting { shared: self, place };
+        let mut waiting = Waiting { shared: self, place, is_served: false };
         let mut wish = Wish { place, weight: ask.weight, entered, deadline, has_asked: false };
         loop {
             let until = match self.look(&wish)? {
-                Look::Go(permit) => return Ok(permit),
+                Look::Go(permit) => {
+                    waiting.is_served = true;
+                    return Ok(permit);
+                }
                 Look::Call => {
                     self.call(ask, deadline).await?;
                     wish.has_asked = true;
@@ -334,10 +355,16 @@ impl Shared {
 struct Waiting<'a> {
     shared: &'a Shared,
     place: Place,
+    is_served: bool,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shared.state().line.leave(self.place);
+        let mut state = self.shared.state();
+        if !self.is_served && state.line.is_first(self.place) {
+            // The time to come back was told to this one.
+            (state.again, state.comes, state.rank) = (0, 0, None);
+        }
+        state.line.leave(self.place);
     }
 }

@@ -170,7 +170,7 @@ impl Budget {
         let only = self.meters.len() == 1;
         let meant = self.meters.iter_mut().find(|meter| match (quota.period, quota.limit) {
             (Some(period), _) => meter.period() == period.as_micros() as Micros,
-            (None, Some(limit)) => only || meter.learned.most() == limit,
+            (None, Some(limit)) => only || meter.whole() == limit,
             (None, None) => only,
         });
         let Some(meter) = meant else {
@@ -181,10 +181,9 @@ impl Budget {
             return;
         };
         if let Some(limit) = quota.limit {
-            meter.learned.declare(now, limit);
+            meter.declare(now, limit);
         }
-        let left =
-            quota.remaining.map(|left| quota.limit.unwrap_or(meter.learned.limit()).saturating_sub(left));
+        let left = quota.remaining.map(|left| quota.limit.unwrap_or(meter.whole()).saturating_sub(left));
         if let Some(used) = quota.used.or(left) {
             meter.correct(now, used, reset);
         }

@@ -93,6 +93,11 @@ impl Learned {
         weight: u32,
         factor: f64,
     ) {
+        if self.basis == Basis::Declared {
+            // Others spend it too. Where it is less now, the next answer's headers say so, or the next refusal.
+            self.basis = Basis::Settled;
+            return;
+        }
         let was = self.before.take().filter(|_| now < self.changed + 2 * period);
         self.bounced += weight;
         self.refused = Some(used.max(1));

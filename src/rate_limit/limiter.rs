@@ -17,9 +17,6 @@ use crate::error::{Error, Result};
 use crate::ports::{Ask, Feedback, Permit, Quota, RateLimiter, Verdict};
 use crate::time_range::iso;
 
-/// A refusal divides what a window is thought to allow by this, where no pace says otherwise.
-pub const BACKOFF: f64 = 2.0;
-
 /// How a limiter starts and what part of the windows it uses.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -27,6 +24,8 @@ pub struct Limits {
     pub windows: Vec<Window>,
     /// Spreads requests inside them.
     pub pace: Option<Pace>,
+    /// A refusal divides the rate, and what a window is thought to allow, by this.
+    pub backoff_factor: f64,
     /// The part of each window that this limiter may use, above 0 and up to 1.
     pub share: f64,
     /// Instead of [`Window::spread`].
@@ -38,7 +37,7 @@ pub struct Limits {
 impl Limits {
     /// All of `windows`, from a clean start.
     pub const fn new(windows: Vec<Window>, pace: Option<Pace>) -> Self {
-        Self { windows, pace, share: 1.0, spread: None, assume_full: false }
+        Self { windows, pace, backoff_factor: 2.0, share: 1.0, spread: None, assume_full: false }
     }
 
     /// `hold`: a permit may be used so much later than it was given.
@@ -60,6 +59,8 @@ struct State {
     pacer: Option<Pacer>,
     line: Line,
     counts: Counts,
+    /// Of the last permit.
+    epoch: u64,
 }
 
 /// Hard windows and a pacer over one [`Clock`], for one process.
@@ -73,7 +74,7 @@ pub struct WindowLimiter {
 pub fn check_fits(windows: &[Window], share: f64, weight: u32) -> Result<()> {
     let most = |window: &Window| (f64::from(window.weight) * share) as u32;
     let Some(window) = windows.iter().find(|window| most(window).max(1) < weight) else { return Ok(()) };
-    let (most, seconds) = (window.weight, window.period.as_secs_f64());
+    let (most, seconds) = (most(window).max(1), window.period.as_secs_f64());
     Err(Error::invalid(format!("a request of weight {weight} never fits {most} in {seconds} s")))
 }
 
@@ -93,6 +94,7 @@ impl WindowLimiter {
             pacer: limits.pace.map(|pace| Pacer::new(pace, now)),
             line: Line::default(),
             counts: Counts::default(),
+            epoch: 0,
         };
         Self { state: Mutex::new(state), limits, time }
     }
@@ -109,7 +111,8 @@ impl WindowLimiter {
             return Ok(None);
         }
         let now = self.time.now();
-        Ok(state.spend(now, weight).ok().map(|()| state.permit(Duration::ZERO)))
+        let spent = state.spend(now, weight).ok();
+        Ok(spent.map(|epoch| Permit { waited: Duration::ZERO, epoch }))
     }
 
     /// What happened so far and how things stand.
@@ -135,7 +138,7 @@ impl WindowLimiter {
         let waiting = {
             let mut state = self.state();
             let total = state.line.ahead(ask.priority) + u64::from(ask.weight);
-            let at = state.budget.backlog(entered, total);
+            let at = state.budget.backlog(entered, total).max(state.paced(entered));
             if deadline.is_some_and(|deadline| at > deadline) {
                 state.counts.turned_away += 1;
                 return Err(refusal(&self.time, at));
@@ -143,9 +146,9 @@ impl WindowLimiter {
             let place = state.line.join(entered, &ask, Arc::clone(&wake));
             Waiting { limiter: self, place }
         };
-        loop {
+        let epoch = loop {
             let sleep = match self.look(waiting.place, ask.weight, deadline)? {
-                Look::Go => break,
+                Look::Go(epoch) => break epoch,
                 Look::At(at) => Some(at),
                 Look::Follow => deadline,
             };
@@ -153,12 +156,11 @@ impl WindowLimiter {
                 () = wake.notified() => {}
                 () = self.time.sleep_until(sleep.unwrap_or_default()), if sleep.is_some() => {}
             }
-        }
+        };
         drop(waiting);
         let waited = Duration::from_micros(self.time.now() - entered);
-        let mut state = self.state();
-        state.counts.waited += waited;
-        Ok(state.permit(waited))
+        self.state().counts.waited += waited;
+        Ok(Permit { waited, epoch })
     }
 
     fn look(&self, place: Place, weight: u32, deadline: Option<Micros>) -> Result<Look> {
@@ -169,19 +171,25 @@ impl WindowLimiter {
             let at = state.budget.backlog(now, state.line.weight());
             return if is_late(now + 1) { Err(state.turn_away(&self.time, at)) } else { Ok(Look::Follow) };
         }
-        match state.spend(now, weight) {
-            Ok(()) => Ok(Look::Go),
-            Err(_) if is_late(state.budget.backlog(now, u64::from(weight)).max(now + 1)) => {
-                let at = state.budget.backlog(now, u64::from(weight));
-                Err(state.turn_away(&self.time, at))
-            }
-            Err(at) => Ok(Look::At(at)),
-        }
+        let (at, hoped) = match state.spend(now, weight) {
+            Ok(epoch) => return Ok(Look::Go(epoch)),
+            // The answer to a probe may come at any time.
+            Err(Wait::Budget(at)) => (at, state.budget.backlog(now, u64::from(weight)).max(now + 1)),
+            Err(Wait::Pace(at)) => (at, at),
+        };
+        if is_late(hoped) { Err(state.turn_away(&self.time, hoped)) } else { Ok(Look::At(at)) }
     }
 }
 
+/// What there is to wait for, and until when.
+enum Wait {
+    Budget(Micros),
+    Pace(Micros),
+}
+
 enum Look {
-    Go,
+    /// Permitted, in this epoch.
+    Go(u64),
     /// Nothing to be had before.
     At(Micros),
     /// Somebody else is first.
@@ -189,20 +197,23 @@ enum Look {
 }
 
 impl State {
-    /// Spends now, or says when to ask again.
-    fn spend(&mut self, now: Micros, weight: u32) -> std::result::Result<(), Micros> {
-        self.budget.check(now, weight)?;
+    /// Spends now and answers the epoch, or says when to ask again.
+    fn spend(&mut self, now: Micros, weight: u32) -> std::result::Result<u64, Wait> {
+        self.budget.check(now, weight).map_err(Wait::Budget)?;
         if let Some(pacer) = &mut self.pacer {
-            pacer.check(now)?;
+            pacer.check(now).map_err(Wait::Pace)?;
         }
         self.budget.spend(now, weight);
         self.counts.permits += 1;
         self.counts.weight += u64::from(weight);
-        Ok(())
+        self.epoch = self.budget.epoch();
+        Ok(self.epoch)
     }
 
-    const fn permit(&self, waited: Duration) -> Permit {
-        Permit { waited, epoch: self.budget.epoch() }
+    /// When those who wait will be through as far as the pace goes.
+    fn paced(&self, now: Micros) -> Micros {
+        let rate = self.pacer.as_ref().map_or(f64::INFINITY, Pacer::rate);
+        now + (self.line.len() as f64 / rate * 1e6) as Micros
     }
 
     fn turn_away(&mut self, time: &Timeline, at: Micros) -> Error {
@@ -227,7 +238,8 @@ impl Drop for Waiting<'_> {
 fn rate_of(quotas: &[Quota], now: Micros, at: impl Fn(&Quota) -> Option<Micros>) -> Option<f64> {
     let rate = |quota: &Quota| {
         let seconds = at(quota)?.saturating_sub(now) as f64 / 1e6;
-        (seconds > 0.0).then_some(f64::from(quota.remaining?) / seconds)
+        // Bybit's is the present as long as there is some left.
+        (seconds >= 0.5).then_some(f64::from(quota.remaining?) / seconds)
     };
     quotas.iter().filter_map(rate).min_by(f64::total_cmp)
 }
@@ -243,9 +255,9 @@ impl RateLimiter for WindowLimiter {
 
     fn report(&self, feedback: Feedback<'_>) {
         let mut guard = self.state();
-        let State { budget, pacer, line, counts } = &mut *guard;
+        let State { budget, pacer, line, counts, epoch: last } = &mut *guard;
         let now = self.time.now();
-        let epoch = feedback.epoch.unwrap_or(budget.epoch());
+        let epoch = feedback.epoch.unwrap_or(*last);
         for quota in feedback.quotas {
             budget.heed(now, quota, quota.reset.map(|reset| self.time.at(reset)));
         }
@@ -273,10 +285,10 @@ impl RateLimiter for WindowLimiter {
             (Verdict::Refused { until }, pacer) => {
                 counts.refused += 1;
                 let until = until.map(|until| self.time.at(until));
-                let factor = pacer.as_ref().map_or(BACKOFF, Pacer::backoff_factor);
+                let factor = self.limits.backoff_factor;
                 let is_first = budget.refuse(now, feedback.weight, epoch, until, factor);
                 match pacer {
-                    Some(pacer) if is_first => pacer.cut(now),
+                    Some(pacer) if is_first => pacer.cut(now, factor),
                     Some(pacer) => pacer.hold(now),
                     None => {}
                 }
@@ -288,16 +300,26 @@ impl RateLimiter for WindowLimiter {
     async fn least_duration(&self, requests: u64, weight: u64) -> Duration {
         let state = self.state();
         let now = self.time.now();
-        if requests == 0 {
-            return Duration::ZERO;
-        }
-        let windows = state.budget.backlog(now, weight) - now;
-        let paced = |requests| state.pacer.as_ref().map_or(0.0, |pacer| pacer.least_seconds(requests));
-        // The last round of the windows is paced too.
-        let last = state.budget.last_round(weight) * requests / weight.max(1);
-        let windows = Duration::from_micros(windows) + Duration::from_secs_f64(paced(last));
-        windows.max(Duration::from_secs_f64(paced(requests)))
+        let windows = Duration::from_micros(state.budget.backlog(now, weight) - now);
+        least_duration(&state.budget, state.pacer.as_ref(), windows, requests, weight)
     }
+}
+
+/// The least time for `requests` that weigh `weight` together, of which the windows take `windows`.
+pub fn least_duration(
+    budget: &Budget,
+    pacer: Option<&Pacer>,
+    windows: Duration,
+    requests: u64,
+    weight: u64,
+) -> Duration {
+    if requests == 0 {
+        return Duration::ZERO;
+    }
+    let spread = |requests| Duration::from_secs_f64(pacer.map_or(0.0, |pacer| pacer.least_seconds(requests)));
+    // The last round of the windows is paced too.
+    let last = budget.last_round(weight) * requests / weight.max(1);
+    (windows + spread(last)).max(spread(requests))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod timeline;
 mod window;
 
 pub use budget::Budget;
-pub use limiter::{BACKOFF, Limits, WindowLimiter, check_fits, refusal};
+pub use limiter::{Limits, WindowLimiter, check_fits, least_duration, refusal};
 pub use line::{Line, Place, rank};
 pub use pace::{Pace, Pacer};
 pub use response::{Answer, read};

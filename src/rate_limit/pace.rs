@@ -21,8 +21,6 @@ pub struct Pace {
     pub max: f64,
     /// Never slower.
     pub min: f64,
-    /// A refusal divides the rate by this.
-    pub backoff_factor: f64,
     /// So many at once after a pause.
     pub burst: NonZeroU32,
 }
@@ -54,6 +52,8 @@ pub struct Pacer {
     /// The rate that was refused last.
     refused: Option<f64>,
     governor: Governor,
+    /// Every place up to this moment is taken: governor's own state, which it does not show.
+    spent: f64,
     moment: Moment,
     clean_since: Micros,
     waited: bool,
@@ -70,24 +70,52 @@ impl Pacer {
     pub fn new(pace: Pace, now: Micros) -> Self {
         let moment = Moment(Arc::new(AtomicU64::new(now)));
         let governor = governor_at(pace.base, pace.burst, &moment);
-        Self { pace, rate: pace.base, refused: None, governor, moment, clean_since: now, waited: false }
+        Self {
+            pace,
+            rate: pace.base,
+            refused: None,
+            governor,
+            spent: 0.0,
+            moment,
+            clean_since: now,
+            waited: false,
+        }
     }
 
     /// Takes a place now, or says when to ask again.
     pub fn check(&mut self, now: Micros) -> Result<(), Micros> {
         self.moment.0.store(now, Ordering::Relaxed);
         self.raise(now);
-        self.governor.check().map_err(|refusal| {
-            self.waited = true;
-            let wait = refusal.wait_time_from(self.moment.now());
-            now + (wait.as_nanos().div_ceil(1000) as Micros).max(1)
-        })
+        match self.governor.check() {
+            Ok(()) => {
+                self.spent = self.spent.max(now as f64) + 1e6 / self.rate;
+                Ok(())
+            }
+            Err(refusal) => {
+                self.waited = true;
+                let wait = refusal.wait_time_from(self.moment.now());
+                Err(now + (wait.as_nanos().div_ceil(1000) as Micros).max(1))
+            }
+        }
+    }
+
+    /// About when there is a place.
+    pub fn ready_at(&self) -> Micros {
+        (self.spent - f64::from(self.pace.burst.get() - 1) * 1e6 / self.rate).max(0.0) as Micros
+    }
+
+    /// About how many places there are from `now` to `until`.
+    pub fn places(&self, now: Micros, until: Micros) -> usize {
+        let burst = f64::from(self.pace.burst.get() - 1);
+        let taken = (self.spent - now as f64).max(0.0) / 1e6 * self.rate;
+        let coming = until.saturating_sub(now) as f64 / 1e6 * self.rate;
+        (burst + coming - taken + 1.0).max(0.0) as usize
     }
 
     /// The source refused: once per burst.
-    pub fn cut(&mut self, now: Micros) {
+    pub fn cut(&mut self, now: Micros, factor: f64) {
         self.refused = Some(self.rate);
-        self.set((self.rate / self.pace.backoff_factor).max(self.pace.min), now);
+        self.set((self.rate / factor).max(self.pace.min), now);
     }
 
     /// The source is slow, or has refused again: no faster for a while.
@@ -127,6 +155,7 @@ impl Pacer {
         self.governor = governor_at(rate, self.pace.burst, &self.moment);
         // A new limiter would let a whole burst through at once: those places are taken.
         let _ = self.governor.check_n(self.pace.burst);
+        self.spent = now as f64 + f64::from(self.pace.burst.get()) * 1e6 / rate;
     }
 
     /// The least time for `requests`, seconds.
@@ -137,10 +166,5 @@ impl Pacer {
     /// Requests a second, as of now.
     pub const fn rate(&self) -> f64 {
         self.rate
-    }
-
-    /// A refusal divides the rate by this.
-    pub const fn backoff_factor(&self) -> f64 {
-        self.pace.backoff_factor
     }
 }

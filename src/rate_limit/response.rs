@@ -11,6 +11,8 @@ use crate::time_range::Millis;
 /// A ban that does not say for how long: 418 (Binance: from 2 minutes), 403 (Bybit: at least 10).
 const BAN: Millis = 120_000;
 const FORBIDDEN: Millis = 600_000;
+/// Seconds.
+const YEAR: f64 = 366.0 * 86_400.0;
 /// Refusals inside a body are short.
 const SHORT: usize = 1024;
 /// Refusals by `retCode` (Bybit) and `code` (OKX) in the body of any status.
@@ -39,7 +41,7 @@ pub fn read<'a>(
     headers.for_each(|(name, value)| found.take(name, value.trim(), now));
     let refused = |until: Option<Millis>| Verdict::Refused { until };
     let said = |refusal: Option<Refusal>| refusal.and_then(|refusal| refusal.until);
-    let verdict = match (status, refusal_in(body)) {
+    let verdict = match (status, refusal_in(body, now)) {
         (429, refusal) => refused(found.retry_after.or(said(refusal)).or(found.reset_when_used_up())),
         (418, refusal) => refused(found.retry_after.or(said(refusal)).or(Some(now + BAN))),
         (403, _) if is_too_frequent(body) => refused(found.retry_after.or(Some(now + FORBIDDEN))),
@@ -56,7 +58,8 @@ struct Refusal {
 }
 
 /// The refusal that a short JSON body spells.
-fn refusal_in(body: &[u8]) -> Option<Refusal> {
+fn refusal_in(body: &[u8], now: Millis) -> Option<Refusal> {
+    let body = body.trim_ascii_start();
     if body.len() > SHORT || body.first() != Some(&b'{') {
         return None;
     }
@@ -74,7 +77,7 @@ fn refusal_in(body: &[u8]) -> Option<Refusal> {
             let text = body.get("msg").and_then(Value::as_str).unwrap_or_default();
             let end = text.split_once("banned until ").map(|(_, rest)| rest);
             let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
-            Some(Refusal { until: end.and_then(|end| digits(end).parse().ok()) })
+            Some(Refusal { until: end.and_then(|end| moment(digits(end).parse().ok()?, now)) })
         }
         _ => None,
     }
@@ -84,22 +87,32 @@ fn is_too_frequent(body: &[u8]) -> bool {
     body.len() <= SHORT && String::from_utf8_lossy(body).to_ascii_lowercase().contains("too frequent")
 }
 
+/// So many seconds from now, whole or not. More than a year means nothing.
+fn after(seconds: f64, now: Millis) -> Option<Millis> {
+    (0.0..=YEAR).contains(&seconds).then(|| now + (seconds * 1000.0).ceil() as Millis)
+}
+
+/// A moment, not before now. More than a year off it means nothing.
+fn moment(at: Millis, now: Millis) -> Option<Millis> {
+    let ahead = at.checked_sub(now)? as f64 / 1000.0;
+    (ahead <= YEAR).then(|| at.max(now))
+}
+
 /// Seconds, whole or not, or an HTTP date.
 fn retry_after(text: &str, now: Millis) -> Option<Millis> {
     if let Ok(seconds) = text.parse::<f64>() {
-        return (seconds >= 0.0 && seconds.is_finite()).then(|| now + (seconds * 1000.0).ceil() as Millis);
+        return after(seconds, now);
     }
-    DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp_millis().max(now))
+    moment(DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis(), now)
 }
 
 /// Headers leave the unit open: below a million it is seconds from now, above a billion seconds since 1970, above a
 /// trillion milliseconds. Anything else is not understood.
 fn reset(text: &str, now: Millis) -> Option<Millis> {
-    let value = text.parse::<f64>().ok().filter(|value| *value >= 0.0)?;
-    match value {
-        ..1e6 => Some(now + (value * 1000.0).ceil() as Millis),
-        1e9..1e12 => Some((value * 1000.0).ceil() as Millis),
-        1e12..1e15 => Some(value as Millis),
+    match text.parse::<f64>().ok()? {
+        seconds @ 0.0..1e6 => after(seconds, now),
+        seconds @ 1e9..1e12 => moment((seconds * 1000.0).ceil() as Millis, now),
+        millis @ 1e12..1e15 => moment(millis as Millis, now),
         _ => None,
     }
 }
@@ -107,7 +120,12 @@ fn reset(text: &str, now: Millis) -> Option<Millis> {
 /// A whole number at the start of `text`: `40`, or `40, 40;w=60`.
 fn whole(text: &str) -> Option<u32> {
     let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+    digits.parse::<u64>().ok().map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// As [`whole`]; a limit of nothing means nothing.
+fn limit(text: &str) -> Option<u32> {
+    whole(text).filter(|limit| *limit > 0)
 }
 
 #[derive(Default)]
@@ -127,7 +145,7 @@ impl Headers {
             "retry-after" => self.retry_after = retry_after(value, now),
             "ratelimit-policy" | "ratelimit" => self.structured(value, now),
             "x-ratelimit-limit" | "ratelimit-limit" | "x-rate-limit-limit" | "x-bapi-limit" => {
-                self.single.limit = whole(value);
+                self.single.limit = limit(value);
             }
             "x-ratelimit-remaining"
             | "ratelimit-remaining"
@@ -156,7 +174,7 @@ impl Headers {
             let name = parts.next().unwrap_or_default().trim_matches('"').to_owned();
             if let Some((key, value)) = name.split_once('=') {
                 match key {
-                    "limit" => self.single.limit = whole(value),
+                    "limit" => self.single.limit = limit(value),
                     "remaining" => self.single.remaining = whole(value),
                     "reset" => self.single.reset = reset(value, now),
                     _ => {}
@@ -170,10 +188,10 @@ impl Headers {
             let quota = &mut self.named[at].1;
             for (key, value) in parts.filter_map(|part| part.split_once('=')) {
                 match key {
-                    "q" => quota.limit = whole(value),
-                    "w" => quota.period = whole(value).map(|seconds| Duration::from_secs(seconds.into())),
+                    "q" => quota.limit = limit(value),
+                    "w" => quota.period = period(whole(value).map(u64::from), 1),
                     "r" => quota.remaining = whole(value),
-                    "t" => quota.reset = whole(value).map(|seconds| now + Millis::from(seconds) * 1000),
+                    "t" => quota.reset = whole(value).and_then(|seconds| after(seconds.into(), now)),
                     _ => {}
                 }
             }
@@ -193,6 +211,12 @@ impl Headers {
     }
 }
 
+/// A window's length, not longer than a year.
+fn period(number: Option<u64>, unit: u64) -> Option<Duration> {
+    let seconds = number?.checked_mul(unit)?;
+    (1..=YEAR as u64).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
 /// `1m`, `10s`, `1h`, `1d`.
 fn interval(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -203,7 +227,7 @@ fn interval(text: &str) -> Option<Duration> {
         "d" => 86_400,
         _ => return None,
     };
-    number.parse::<u64>().ok().map(|number| Duration::from_secs(number * seconds))
+    period(number.parse().ok(), seconds)
 }
 
 #[cfg(test)]

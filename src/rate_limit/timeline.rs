@@ -40,6 +40,7 @@ impl Timeline {
 
     /// Where a wall time lies here.
     pub fn at(&self, wall: Millis) -> Micros {
-        self.now() + (wall - self.clock.now()).max(0).unsigned_abs() * 1000
+        let ahead = wall.saturating_sub(self.clock.now()).max(0).unsigned_abs();
+        self.now().saturating_add(ahead.saturating_mul(1000))
     }
 }

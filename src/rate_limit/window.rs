@@ -70,6 +70,8 @@ pub struct Meter {
     period: Micros,
     /// See [`Window::spread`].
     spread: Micros,
+    /// What is left to others, where only a share is used.
+    others: u32,
     /// Rolling: number of the grain at whose end it counts as spent. Fixed: number of the window. Oldest first.
     spent: VecDeque<(u64, u32)>,
     /// Of all entries.
@@ -86,10 +88,16 @@ impl Meter {
             alignment: window.alignment,
             period: window.period.as_micros() as Micros,
             spread: spread.as_micros() as Micros,
+            others: window.weight.saturating_sub(limit),
             spent: VecDeque::new(),
             total: 0,
             foreign: Foreign::default(),
         }
+    }
+
+    /// What all may spend at most, others included.
+    pub(super) const fn whole(&self) -> u32 {
+        self.learned.most() + self.others
     }
 
     /// The window's length.
@@ -120,7 +128,7 @@ impl Meter {
     }
 
     fn foreign_at(&self, at: Micros) -> u32 {
-        if self.foreign.until > at { self.foreign.weight } else { 0 }
+        if self.foreign.until > at { self.foreign.weight.saturating_sub(self.others) } else { 0 }
     }
 
     /// What of our own counts against a spend at `at`.
@@ -256,6 +264,11 @@ impl Meter {
         }
     }
 
+    /// The source says what the whole window allows.
+    pub(super) fn declare(&mut self, now: Micros, limit: u32) {
+        self.learned.declare(now, limit.saturating_sub(self.others));
+    }
+
     /// The source has counted `used` in this window by now, ours and everybody's. What we sent and it has not yet
     /// counted is in our account, so the difference is at least what others spent.
     pub fn correct(&mut self, now: Micros, used: u32, reset: Option<Micros>) {
@@ -275,7 +288,8 @@ impl Meter {
     /// Whether both were made of the same window.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.is_as_long_as(other)
-            && (self.spread, self.learned.most()) == (other.spread, other.learned.most())
+            && (self.spread, self.others, self.learned.most())
+                == (other.spread, other.others, other.learned.most())
     }
 
     /// Takes over what was spent in a window of the same length.
@@ -291,7 +305,7 @@ impl Meter {
 
     /// Counts everything before `now` as spent: a start that knows nothing of what was.
     pub fn assume_full(&mut self, now: Micros) {
-        self.correct(now, self.learned.most(), None);
+        self.correct(now, self.learned.most() + self.others, None);
     }
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quant_framework import _core
+from quant_framework.errors import InvalidError
 from quant_framework.ingestion.s3 import first
 
 __all__ = [
@@ -41,13 +42,13 @@ class AdaptiveRateLimiter(_core.RateLimiter):
 
     No window is ever exceeded, in any span of its length, whatever the rate. Both follow what the source answers: a
     refusal stops everybody until its end, then one request goes first; the rate is divided and rises again while
-    somebody waits for it; a window that was refused is thought smaller until it proves larger; quota headers are obeyed.
+    somebody waits for it; a window that was refused is thought smaller until it proves larger; headers are obeyed.
 
     Args:
-        base_rate: at the start, requests a second.
+        base_rate: at the start, requests a second; ``None``: no pace, only windows.
         max_rate: never faster.
         min_rate: never slower.
-        backoff_factor: a refusal by the source divides the rate by this, once per burst.
+        backoff_factor: a refusal divides the rate, and what a window is thought to allow, by this, once per burst.
         windows: ``(weight, seconds)`` for any span of that length, ``(weight, seconds, "fixed")`` for a counter that
             starts anew at multiples of its length of the UTC clock.
         burst: so many requests at once after a pause, as a source with a token bucket allows.
@@ -88,8 +89,8 @@ class AdaptiveRateLimiter(_core.RateLimiter):
             cls,
             list(windows),
             base_rate=base_rate,
-            max_rate=max_rate,
-            min_rate=min_rate,
+            max_rate=None if base_rate is None else max_rate,
+            min_rate=None if base_rate is None else min_rate,
             backoff_factor=backoff_factor,
             burst=burst,
             share=share,
@@ -148,10 +149,10 @@ class SharedRateLimiter(AdaptiveRateLimiter):
         **options: Any,
     ) -> SharedRateLimiter:
         """Build the native limiter; see the class."""
+        if base_rate is None and (max_rate is not None or min_rate is not None):
+            raise InvalidError("max_rate and min_rate need a base_rate")
         place = dsn if dsn.startswith(("postgresql://", "postgres://", "file://", "/")) else f"dsn:{dsn}"
-        return super().__new__(
-            cls, base_rate, max_rate, min_rate, windows=windows, place=place, scope=scope, **options
-        )
+        return super().__new__(cls, base_rate, max_rate, min_rate, windows=windows, place=place, scope=scope, **options)
 
 
 def preset(source: str, **options: Any) -> AdaptiveRateLimiter:

@@ -98,7 +98,7 @@ async fn a_dropped_waiter_gives_its_place_back() {
 #[tokio::test]
 async fn a_burst_goes_at_once_the_rest_at_the_rate_and_a_refusal_empties_the_bucket() {
     let burst = NonZeroU32::new(20).unwrap();
-    let pace = Pace { base: 10.0, max: 10.0, min: 10.0, backoff_factor: 2.0, burst };
+    let pace = Pace { base: 10.0, max: 10.0, min: 10.0, burst };
     let (limiter, clock) = limiter(Vec::new(), Some(pace));
     assert_eq!(limiter.least_duration(50, 50).await, Duration::from_secs(3));
     for _ in 0..20 {
@@ -115,7 +115,7 @@ async fn a_burst_goes_at_once_the_rest_at_the_rate_and_a_refusal_empties_the_buc
 
 #[tokio::test]
 async fn one_burst_of_refusals_cuts_the_rate_once_and_waiting_raises_it_again() {
-    let pace = Pace { base: 10.0, max: 50.0, min: 1.0, backoff_factor: 2.0, burst: NonZeroU32::MIN };
+    let pace = Pace { base: 10.0, max: 50.0, min: 1.0, burst: NonZeroU32::MIN };
     let (limiter, clock) = limiter(Vec::new(), Some(pace));
     let rate = || limiter.stats().rate.unwrap();
     let permit = limiter.acquire(ask(1, None)).await.unwrap();

@@ -21,7 +21,7 @@ fn retry_after_is_seconds_whole_or_not_or_a_date_and_never_clamped() {
     assert_eq!(after("259200"), Some(NOW + 259_200_000), "three days");
     assert_eq!(after("Wed, 25 Nov 2026 12:00:00 GMT"), Some(1_795_608_000_000));
     assert_eq!(after("Wed, 25 Nov 2020 12:00:00 GMT"), Some(NOW), "past: at once");
-    for nonsense in ["", "soon", "-5", "inf", "NaN"] {
+    for nonsense in ["", "soon", "-5", "inf", "NaN", "1e9", "1e300", "Wed, 25 Nov 2099 12:00:00 GMT"] {
         assert_eq!(after(nonsense), None, "{nonsense:?}");
     }
     assert_eq!(until(429, &[], ""), None, "lost");
@@ -34,6 +34,8 @@ fn bans_and_refusals_inside_a_body_are_refusals() {
     let banned = r#"{"code":-1003,"msg":"Way too much request weight used; IP banned until 1795600123456. Please use"}"#;
     assert_eq!(until(418, &[], banned), Some(1_795_600_123_456));
     assert_eq!(until(429, &[], banned), Some(1_795_600_123_456));
+    let absurd = banned.replace("1795600123456", "9223372036854775807");
+    assert_eq!(until(418, &[], &absurd), Some(NOW + BAN));
     assert_eq!(until(403, &[], r#"{"retMsg":"Access too frequent"}"#), Some(NOW + FORBIDDEN));
     assert_eq!(until(200, &[], r#"{"retCode":10006,"retMsg":"Too many visits!"}"#), None);
     assert_eq!(until(200, &[], r#"{"code":"50011","msg":"Too Many Requests"}"#), None);
@@ -80,5 +82,9 @@ fn quota_headers_in_every_dress() {
     assert_eq!(quotas(&[("ratelimit", "limit=40, remaining=17, reset=23")]), [full]);
     let used = Quota { period: minute, used: Some(2390), ..Quota::default() };
     assert_eq!(quotas(&[("x-mbx-used-weight-1m", "2390"), ("x-mbx-used-weight", "2390")]), [used]);
-    assert!(quotas(&[("x-mbx-used-weight-", "5"), ("x-mbx-used-weight-1y", "5")]).is_empty());
+    for nonsense in ["", "1y", "0m", "9999999999999999d"] {
+        assert!(quotas(&[(&format!("x-mbx-used-weight-{nonsense}"), "5")]).is_empty(), "{nonsense}");
+    }
+    assert_eq!(quotas(&[("x-mbx-used-weight-1m", "99999999999")])[0].used, Some(u32::MAX));
+    assert!(quotas(&[("x-ratelimit-limit", "0")]).is_empty());
 }

@@ -62,6 +62,8 @@ class BackfillDagBuilder(BaseDagBuilder):
     def validate(self) -> tuple[bool, list[str]]:
         """As the base class; and no password, which a mapped task would only refuse when it runs."""
         _, errors = super().validate()
+        if self.rate_limit and self.rate_limit_conn_id:
+            errors.append("rate_limit and rate_limit_conn_id name two places; leave one out")
         for argument in ("lake", "checkpoint", "rate_limit"):
             try:
                 refuse_password(getattr(self, argument), argument)

@@ -37,7 +37,8 @@ class BackfillOperator(BaseDataOperator):
             bucket), and the lake where that is ``s3://``.
         postgres_conn_id: connection of the database that holds the checkpoints; with ``minio_conn_id`` a hybrid.
         rate_limit: URL of the place where all workers share the source's quota (``postgresql://user@host/name``, or
-            ``file:///folder`` for one machine); by default ``QUANT_FRAMEWORK_RATE_LIMIT`` or a folder in Airflow's home.
+            ``file:///folder`` for one machine); by default ``QUANT_FRAMEWORK_RATE_LIMIT`` or a folder in Airflow's
+            home.
         rate_limit_conn_id: connection of the database where they share it; by default ``postgres_conn_id``.
         concurrency: requests in flight.
         max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.

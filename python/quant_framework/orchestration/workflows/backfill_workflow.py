@@ -93,7 +93,11 @@ class BackfillWorkflow(BaseWorkflow):
         self.rate_limiter = rate_limiter or preset(getattr(adapter, "source", ""))
         self.parameters = dict(zip(PARAMETERS, (symbols, timeframes, data_types, start, end), strict=True))
         self.options = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}
-        self.options |= {"owner": owner or f"{socket.gethostname()} {uuid.uuid4()}", "lease": lease, "priority": priority}
+        self.options |= {
+            "owner": owner or f"{socket.gethostname()} {uuid.uuid4()}",
+            "lease": lease,
+            "priority": priority,
+        }
         self.progress = progress
         self.progress_interval = progress_interval
         self._run: Backfill | None = None
