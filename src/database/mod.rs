@@ -25,6 +25,8 @@ use crate::secret::Secret;
 const CONNECTIONS: usize = 4;
 /// A statement that takes longer is cancelled, unless told otherwise.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// How long the server is asked to stop a statement.
+const CANCEL: Duration = Duration::from_secs(1);
 /// No call is attempted again after so many time limits.
 const PATIENCE: u32 = 2;
 const RETRY: RetryPolicy =
@@ -104,10 +106,18 @@ impl Database {
             () = self.clock.sleep(self.time_limit) => {
                 // The connection is in the middle of something: it does not go back to the pool.
                 drop(Object::take(client));
-                let _ = match self.dsn.encryption.connector()? {
-                    Some(tls) => cancel.cancel_query(tls).await,
-                    None => cancel.cancel_query(NoTls).await,
+                let encryption = self.dsn.encryption.connector()?;
+                let stop = async {
+                    match encryption {
+                        Some(tls) => cancel.cancel_query(tls).await,
+                        None => cancel.cancel_query(NoTls).await,
+                    }
                 };
+                // Over a silent network it would not return either.
+                tokio::select! {
+                    _ = stop => {}
+                    () = self.clock.sleep(CANCEL) => {}
+                }
                 Err(Error::unavailable(format!("cannot {doing} {}: no answer in {:?}", self.place(), self.time_limit)))
             }
         }
@@ -126,7 +136,7 @@ impl Database {
             Some(tls) => Manager::from_config(config, tls, recycling),
             None => Manager::from_config(config, NoTls, recycling),
         };
-        let limit = Some(TIME_LIMIT);
+        let limit = Some(self.time_limit);
         let pool = Pool::builder(manager).max_size(CONNECTIONS).runtime(Runtime::Tokio1).wait_timeout(limit);
         let built = pool.create_timeout(limit).recycle_timeout(limit).build();
         built.map_err(|error| Error::internal(format!("cannot make a connection pool: {error}")))

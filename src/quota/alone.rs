@@ -11,8 +11,8 @@ use crate::rate_limit::{Budget, Limits, Micros};
 pub(super) struct Contact {
     /// Not after it, by this worker's clock.
     pub(super) at: Micros,
-    /// How many workers took part then.
-    pub(super) workers: u32,
+    /// What it may spend alone, as a share of 1.
+    pub(super) part: f64,
     pub(super) quarantine: Micros,
     pub(super) term: Micros,
 }
@@ -24,8 +24,6 @@ pub(super) struct Alone {
     until: Micros,
     /// `None` where the share is less than one.
     budget: Option<Budget>,
-    /// To be told when the place is back.
-    pub(super) spent: u32,
     /// What the place said, or rather did not say.
     pub(super) why: Error,
 }
@@ -33,11 +31,11 @@ pub(super) struct Alone {
 impl Alone {
     /// The place did not answer at `now` for the first time since `contact`.
     pub(super) fn new(now: Micros, contact: Contact, limits: &Limits, why: Error) -> Self {
-        let share = limits.share / f64::from(contact.workers.max(1));
+        let share = limits.share * contact.part;
         let fits = limits.windows.iter().all(|window| f64::from(window.weight) * share >= 1.0);
         let own = Limits { share, assume_full: false, ..limits.clone() };
         let budget = fits.then(|| own.budget(now, |_| Duration::ZERO));
-        Self { since: now + contact.quarantine, until: contact.at + contact.term, budget, spent: 0, why }
+        Self { since: now + contact.quarantine, until: contact.at + contact.term, budget, why }
     }
 
     /// Whether there is nothing more to be had at `now`.
@@ -56,7 +54,6 @@ impl Alone {
         }
         budget.check(now, weight).map_err(Some)?;
         budget.spend(now, weight);
-        self.spent += weight;
         Ok(())
     }
 }

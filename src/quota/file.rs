@@ -87,13 +87,23 @@ impl FileCell {
     }
 }
 
+/// Unlocked by name: a child that was forked meanwhile keeps the file open, and with it a lock that is only dropped.
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 #[async_trait]
 impl Cell for FileCell {
     async fn update(&self, change: &mut Change<'_>) -> Result<Duration> {
         // Short and without a sync: not worth a thread of its own.
-        let mut file = self.lock().await?;
+        let mut file = Locked(self.lock().await?);
+        let file = &mut file.0;
         let now = self.clock.now().unsigned_abs() * 1000;
-        let mut scope = self.read(&mut file, now)?;
+        let mut scope = self.read(file, now)?;
         change(&mut scope, now)?;
         let text = scope.text()?;
         let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));

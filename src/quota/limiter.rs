@@ -108,6 +108,9 @@ impl RateLimiter for SharedLimiter {
                 state.news.factor = self.0.limits.backoff_factor;
                 state.news.refused.push((epoch, feedback.weight, until.map(after)));
                 (state.block.left, state.again) = (0, 0);
+                // Until the scope says more. Without an end: a window.
+                let end = until.map_or(now + self.0.longest(), |until| self.0.time.at(until));
+                state.blocked_until = state.blocked_until.max(Some(end));
                 if let Some(pacer) = &mut state.pacer {
                     if is_first { pacer.cut(now, self.0.limits.backoff_factor) } else { pacer.hold(now) }
                 }

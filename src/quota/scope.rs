@@ -23,6 +23,7 @@ const STAGGER: Micros = 1000;
 const LOOK: Micros = 10_000_000;
 /// A clock that is this far behind was set back.
 const SET_BACK: Micros = 5_000_000;
+const WHOLE: u32 = 1_000_000;
 /// How long a worker may go on with its own share, once that is safe.
 const OWN_SHARE: Micros = 120_000_000;
 
@@ -44,6 +45,8 @@ struct Waiter {
 struct Worker {
     id: u64,
     seen: Micros,
+    /// What it may spend of every window should it be cut off, in millionths.
+    part: u32,
 }
 
 /// See the module.
@@ -102,8 +105,6 @@ pub struct Lease {
     pub again: Duration,
     /// The place of the rest in the order.
     pub rank: Micros,
-    /// How many workers take part.
-    pub workers: u32,
 }
 
 impl Scope {
@@ -209,8 +210,7 @@ impl Scope {
         if weight > 0 {
             self.budget.spend(now, weight);
         }
-        let workers = self.workers.len() as u32;
-        let mut lease = Lease { weight, epoch: self.budget.epoch(), workers, ..Lease::default() };
+        let mut lease = Lease { weight, epoch: self.budget.epoch(), ..Lease::default() };
         if let Some(next) = demand.weights.get(count) {
             lease.rank = if count == 0 { mine } else { rank(now, demand.priority) };
             let (place, ahead) = self
@@ -221,7 +221,10 @@ impl Scope {
             lease.wait = Duration::from_micros(at.saturating_sub(now));
             lease.again = Duration::from_micros(comes - now);
             if demand.patience.is_none_or(|patience| lease.wait <= patience) {
+                // No more than it can be given at once: what is left then waits anew.
                 let weight = demand.weights[count..].iter().map(|weight| u64::from(*weight)).sum();
+                let most = self.budget.meters().iter().map(|meter| u64::from(meter.learned.limit())).min();
+                let weight = most.map_or(weight, |most| most.min(weight));
                 self.waiting.push(Waiter { worker: demand.worker, rank: lease.rank, weight, comes });
             }
         }
@@ -231,6 +234,12 @@ impl Scope {
     /// Who goes before a worker of `rank`.
     fn ahead_of(&self, rank: Micros, worker: u64) -> impl Iterator<Item = &Waiter> {
         self.waiting.iter().filter(move |waiter| (waiter.rank, waiter.worker) < (rank, worker))
+    }
+
+    /// What `worker` may spend of every window should it be cut off, as a share of 1.
+    pub fn part_of(&self, worker: u64) -> f64 {
+        let part = self.workers.iter().find(|held| held.id == worker).map_or(0, |held| held.part);
+        f64::from(part) / f64::from(WHOLE)
     }
 
     /// How many take part.
@@ -275,7 +284,10 @@ impl Scope {
     fn meet(&mut self, now: Micros, id: u64) {
         let gone = self.term() + self.quarantine();
         self.workers.retain(|worker| worker.id != id && worker.seen + gone > now);
-        self.workers.push(Worker { id, seen: now });
+        // All parts together are never more than a whole. Half of it is for those who come while it is cut off.
+        let others = self.workers.iter().map(|worker| worker.part).sum::<u32>();
+        let even = WHOLE / (self.workers.len() as u32 + 1).max(2);
+        self.workers.push(Worker { id, seen: now, part: even.min(WHOLE.saturating_sub(others)) });
     }
 
     /// The shares of those who may be using them alone: silent for long, and not because they were told to wait.
@@ -286,9 +298,8 @@ impl Scope {
             .workers
             .iter()
             .filter(|worker| worker.id != me && worker.seen + quarantine < now && !expected(worker.id));
-        let share = |meter: &Meter| u64::from(meter.learned.limit()) / self.workers.len().max(1) as u64;
-        let most = self.budget.meters().iter().map(share).max().unwrap_or_default();
-        silent.count() as u64 * most
+        let most = self.budget.meters().iter().map(|meter| meter.learned.most()).max().unwrap_or_default();
+        silent.map(|worker| u64::from(most) * u64::from(worker.part) / u64::from(WHOLE)).sum()
     }
 
     fn learn(&mut self, now: Micros, news: &News) {

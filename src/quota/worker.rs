@@ -11,7 +11,7 @@ use super::scope::{Demand, Lease, News, Scope, hold};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 use crate::per_process::PerProcess;
-use crate::ports::{Ask, Permit};
+use crate::ports::{Ask, Permit, Priority};
 use crate::rate_limit::{
     Counts, Limits, Line, Micros, Pacer, Place, Timeline, WindowStats, refusal, window_stats,
 };
@@ -24,7 +24,9 @@ const STALE: u32 = 5;
 /// What headers said is told so often at most, and not later than that.
 pub(super) const HEADERS: Micros = 1_000_000;
 /// How soon a place that was away is asked again.
-const AGAIN: Micros = 2_000_000;
+const AGAIN: Micros = 1_000_000;
+/// A place that takes longer to answer is away.
+const PATIENCE: Micros = 1_000_000;
 
 /// What is held of the scope's budget, to be spent soon.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,6 +54,13 @@ pub(super) struct State {
     pub(super) blocked_until: Option<Micros>,
     /// Permits in a row that were too old when they came.
     pub(super) stale: u32,
+    /// Since when a call is under way.
+    pub(super) calling: Option<Micros>,
+    /// Why a call failed, for the first one in line.
+    pub(super) failure: Option<Error>,
+    /// Spent alone, and not told yet.
+    pub(super) owed: u32,
+    pub(super) process: u32,
     /// When `news.quotas` were said, and when some were told last.
     pub(super) heard: Micros,
     pub(super) told: Micros,
@@ -83,6 +92,29 @@ enum Look {
     Call,
 }
 
+/// What a call saw of the scope.
+struct Seen {
+    contact: Contact,
+    is_probing: bool,
+    windows: Vec<WindowStats>,
+    /// How long the source refuses from now on.
+    blocked: Micros,
+}
+
+impl Seen {
+    fn of(scope: &Scope, worker: u64, at: Micros) -> Self {
+        let (part, budget) = (scope.part_of(worker), scope.budget());
+        let contact = Contact { at: 0, part, quarantine: scope.quarantine(), term: scope.term() };
+        let blocked = budget.penalty().until().saturating_sub(at);
+        Self {
+            contact,
+            is_probing: budget.penalty().is_probing(),
+            windows: window_stats(budget, at),
+            blocked,
+        }
+    }
+}
+
 /// Somebody in line.
 struct Wish {
     place: Place,
@@ -108,6 +140,10 @@ impl State {
             windows: Vec::new(),
             blocked_until: None,
             stale: 0,
+            calling: None,
+            failure: None,
+            owed: 0,
+            process: std::process::id(),
             heard: 0,
             told: 0,
             epoch: 0,
@@ -140,7 +176,7 @@ impl State {
     fn demand(
         &mut self,
         now: Micros,
-        ask: &Ask,
+        priority: Priority,
         worker: u64,
         hold: Micros,
         deadline: Option<Micros>,
@@ -149,12 +185,49 @@ impl State {
         let count = self.pacer.as_ref().map_or(BATCH, paced);
         Demand {
             worker,
-            priority: ask.priority,
+            priority,
             rank: self.rank,
             weights: self.line.weights(count),
             patience: deadline.map(|deadline| Duration::from_micros(deadline.saturating_sub(now))),
-            spent_alone: self.alone.as_ref().map_or(0, |alone| alone.spent),
+            spent_alone: self.owed,
             news: self.take_news(now),
+        }
+    }
+
+    /// What the scope has answered to `demand` at `decided`; its permits hold until then.
+    fn heed(&mut self, demand: &Demand, lease: Lease, decided: Micros, until: Micros) {
+        // What was spent alone while the scope was asked comes out of what it gives.
+        self.owed -= demand.spent_alone;
+        let paid = self.owed.min(lease.weight);
+        self.owed -= paid;
+        self.block = Block { left: lease.weight - paid, until, epoch: lease.epoch };
+        let waits = !lease.again.is_zero();
+        let after = |pause: Duration| if waits { decided + pause.as_micros() as Micros } else { 0 };
+        (self.comes, self.again) = (after(lease.wait), after(lease.again));
+        self.rank = waits.then_some(lease.rank);
+    }
+
+    /// How the scope stood at `decided`; the contact was not before `contact`.
+    fn see(&mut self, seen: Seen, contact: Micros, decided: Micros) {
+        self.contact = Some(Contact { at: contact, ..seen.contact });
+        self.alone = None;
+        self.is_probe = seen.is_probing && self.block.left > 0;
+        self.windows = seen.windows;
+        self.blocked_until = (seen.blocked > 0).then_some(decided + seen.blocked);
+    }
+
+    /// From the own share, where the place is away; or when to ask again.
+    fn spend_alone(&mut self, now: Micros, weight: u32) -> Option<std::result::Result<(), Micros>> {
+        let alone = self.alone.as_mut()?;
+        if let Some(at) = self.blocked_until.filter(|at| *at > now) {
+            return Some(Err(at));
+        }
+        match alone.spend(now, weight) {
+            Ok(()) => {
+                self.owed += weight;
+                Some(Ok(()))
+            }
+            Err(at) => at.map(Err),
         }
     }
 
@@ -180,7 +253,21 @@ impl State {
 
 impl Shared {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        if state.process != process {
+            // A forked child: what waits and what is leased is its parent's.
+            let pacer = self.limits.pace.map(|pace| Pacer::new(pace, self.time.now()));
+            let windows = std::mem::take(&mut state.windows);
+            *state = State { windows, ..State::new(pacer) };
+        }
+        state
+    }
+
+    /// The longest window.
+    pub(super) fn longest(&self) -> Micros {
+        let periods = self.limits.windows.iter().map(|window| window.period.as_micros() as Micros);
+        periods.max().unwrap_or_default()
     }
 
     pub(super) fn worker(&self) -> u64 {
@@ -188,125 +275,123 @@ impl Shared {
         *self.worker.get_or_init(|| unique() >> 11)
     }
 
+    /// What somebody in line should do now.
     fn look(&self, wish: &Wish) -> Result<Look> {
-        let Wish { place, weight, entered, deadline, has_asked } = *wish;
         let mut guard = self.state();
-        let state = &mut *guard;
-        let now = self.time.now();
-        let turn_away = |state: &mut State, at: Micros| {
-            state.counts.turned_away += 1;
-            state.alone.as_ref().map_or_else(|| refusal(&self.time, at), |alone| alone.why.clone())
-        };
-        let is_late = |at: Micros| deadline.is_some_and(|deadline| at > deadline);
-        let is_first = state.line.is_first(place);
-        let waited = Duration::from_micros(now - entered);
+        let (state, now) = (&mut *guard, self.time.now());
+        let is_late = |at: Micros| wish.deadline.is_some_and(|deadline| at > deadline);
+        if !state.line.is_first(wish.place) {
+            return if is_late(now) { Err(self.turn_away(state, now)) } else { Ok(Look::Follow) };
+        }
+        if let Some(failure) = state.failure.take() {
+            return Err(failure);
+        }
+        let waited = Duration::from_micros(now - wish.entered);
+        match state.take(now, wish.weight) {
+            Some(Ok(epoch)) => return Ok(Look::Go(state.permit(wish.weight, epoch, waited))),
+            Some(Err(paced)) if is_late(paced) => return Err(self.turn_away(state, paced)),
+            Some(Err(paced)) => return Ok(Look::At(paced)),
+            None => {}
+        }
         let mut wait = state.again;
-        if is_first {
-            match state.take(now, weight) {
-                Some(Ok(epoch)) => return Ok(Look::Go(state.permit(weight, epoch, waited))),
-                Some(Err(paced)) if is_late(paced) => return Err(turn_away(state, paced)),
-                Some(Err(paced)) => return Ok(Look::At(paced)),
-                None => {}
-            }
-        }
-        if is_late(now) && (has_asked || !is_first) {
-            let at = state.comes.max(now);
-            return Err(turn_away(state, at));
-        }
-        if !is_first {
-            return Ok(Look::Follow);
-        }
         // A permit that comes long before the pace allows it would be too old by then.
         let paced = state.pacer.as_ref().map_or(0, Pacer::ready_at);
         if paced > now + self.hold / 4 {
             if is_late(paced) {
-                return Err(turn_away(state, paced));
+                return Err(self.turn_away(state, paced));
             }
             wait = wait.max(paced - self.hold / 8);
         }
-        if let Some(alone) = &mut state.alone {
-            match alone.spend(now, weight) {
-                Ok(()) => {
-                    let epoch = state.block.epoch;
-                    return Ok(Look::Go(state.permit(weight, epoch, waited)));
-                }
-                Err(Some(at)) => wait = wait.min(at),
-                Err(None) => {}
+        if let Some(since) = state.calling {
+            wait = since + PATIENCE;
+            if wait <= now {
+                self.go_alone(
+                    state,
+                    now,
+                    &Error::unavailable(format!("{} does not answer", self.cell.place())),
+                );
+                wait = now + PATIENCE;
             }
         }
-        match wait {
-            at if at <= now => Ok(Look::Call),
-            _ if state.alone.is_none() && is_late(state.comes) => {
-                let at = state.comes;
-                Err(turn_away(state, at))
-            }
-            at => Ok(Look::At(at.min(deadline.map_or(at, |deadline| deadline + 1)))),
+        match state.spend_alone(now, wish.weight) {
+            Some(Ok(())) => return Ok(Look::Go(state.permit(wish.weight, state.block.epoch, waited))),
+            Some(Err(at)) => wait = wait.min(at),
+            None => {}
         }
+        // A first answer is waited for a moment, whatever the patience.
+        let is_asking = state.calling.is_some() && now < wish.entered + PATIENCE;
+        let is_new = state.calling.is_none() && !wish.has_asked;
+        if is_late(now) && !is_asking && !is_new {
+            return Err(self.turn_away(state, now));
+        }
+        if state.calling.is_none() && wait <= now {
+            state.calling = Some(now);
+            return Ok(Look::Call);
+        }
+        if state.calling.is_none() && state.alone.is_none() && is_late(state.comes) {
+            return Err(self.turn_away(state, now));
+        }
+        Ok(Look::At(
+            wish.deadline.filter(|deadline| *deadline > now).map_or(wait, |deadline| wait.min(deadline + 1)),
+        ))
     }
 
-    /// Asks the scope on behalf of everybody who waits here.
-    async fn call(&self, ask: &Ask, deadline: Option<Micros>) -> Result<()> {
+    fn turn_away(&self, state: &mut State, at: Micros) -> Error {
+        state.counts.turned_away += 1;
+        let refused = || refusal(&self.time, state.comes.max(at));
+        state.alone.as_ref().map_or_else(refused, |alone| alone.why.clone())
+    }
+
+    /// Asks the scope on behalf of everybody who waits here; its answer is in the state when the first one is woken.
+    async fn call(self: Arc<Self>, priority: Priority, deadline: Option<Micros>) {
         let before = self.time.now();
-        let demand = self.state().demand(before, ask, self.worker(), self.hold, deadline);
-        let mut answer = (Lease::default(), before, Contact::default(), Vec::new(), 0, false);
+        let demand = self.state().demand(before, priority, self.worker(), self.hold, deadline);
+        let mut answer = None;
         let fresh = self.limits.budget(before, hold);
         let mut change = |scope: &mut Scope, at: Micros| {
             scope.admit(at, demand.worker, &fresh)?;
             let lease = scope.lease(at, &demand);
-            let contact = Contact {
-                at: before,
-                workers: lease.workers,
-                quarantine: scope.quarantine(),
-                term: scope.term(),
-            };
-            let blocked = scope.budget().penalty().until().saturating_sub(at);
-            let is_probe = lease.weight > 0 && scope.budget().penalty().is_probing();
-            answer = (lease, self.time.now(), contact, window_stats(scope.budget(), at), blocked, is_probe);
+            answer = Some((lease, Seen::of(scope, demand.worker, at), self.time.now()));
             Ok(())
         };
         let updated = self.cell.update(&mut change).await;
         let now = self.time.now();
         let mut guard = self.state();
         let state = &mut *guard;
-        let lag = match updated {
-            Ok(lag) => lag.as_micros() as Micros,
-            Err(error) => {
-                state.keep(demand.news);
-                return self.go_alone(state, now, error);
+        state.calling = None;
+        match (updated, answer) {
+            (Ok(lag), Some((lease, seen, decided))) => {
+                let lag = lag.as_micros() as Micros;
+                let until = (before + self.hold).saturating_sub(lag);
+                state.heed(&demand, lease, decided, until);
+                state.see(seen, before.saturating_sub(lag), decided);
+                state.stale = if lease.weight > 0 && until <= now { state.stale + 1 } else { 0 };
+                if state.stale >= STALE {
+                    let (place, hold) = (self.cell.place(), Duration::from_micros(self.hold));
+                    let message = format!("{place} answers too slowly for permits that hold {hold:?}");
+                    state.failure = Some(Error::unavailable(message));
+                }
             }
-        };
-        let (lease, decided, contact, windows, blocked, is_probe) = answer;
-        let until = (before + self.hold).saturating_sub(lag);
-        state.block = Block { left: lease.weight, until, epoch: lease.epoch };
-        state.contact = Some(Contact { at: contact.at.saturating_sub(lag), ..contact });
-        (state.alone, state.is_probe) = (None, is_probe);
-        (state.windows, state.blocked_until) = (windows, (blocked > 0).then_some(decided + blocked));
-        let waits = !lease.again.is_zero();
-        let after = |pause: Duration| if waits { decided + pause.as_micros() as Micros } else { 0 };
-        (state.comes, state.again) = (after(lease.wait), after(lease.again));
-        state.rank = waits.then_some(lease.rank);
-        state.stale = if lease.weight > 0 && until <= now { state.stale + 1 } else { 0 };
-        if state.stale >= STALE {
-            let place = self.cell.place();
-            return Err(Error::unavailable(format!(
-                "{place} answers too slowly for permits that hold {:?}",
-                Duration::from_micros(self.hold)
-            )));
+            (Err(error), _) => {
+                state.keep(demand.news);
+                state.again = now + AGAIN;
+                if !self.go_alone(state, now, &error) {
+                    state.failure = Some(error);
+                }
+            }
+            (Ok(_), None) => state.failure = Some(Error::internal("a quota's place made no change")),
         }
-        Ok(())
+        state.line.wake();
     }
 
-    /// The place does not answer: on with the own share, if there is one.
-    fn go_alone(&self, state: &mut State, now: Micros, error: Error) -> Result<()> {
-        let Some(contact) = state.contact.filter(|_| error.kind() == Kind::Unavailable) else {
-            return Err(error);
-        };
+    /// The place does not answer: on with the own share, if there is one. Whether there is something to hope for.
+    fn go_alone(&self, state: &mut State, now: Micros, error: &Error) -> bool {
+        let Some(contact) = state.contact.filter(|_| error.kind() == Kind::Unavailable) else { return false };
         if state.alone.is_none() {
-            tracing::warn!("{error}; going on with a share of 1/{} soon", contact.workers);
+            tracing::warn!("{error}; going on soon with {:.0} % of the quota", contact.part * 100.0);
         }
         let alone = state.alone.get_or_insert_with(|| Alone::new(now, contact, &self.limits, error.clone()));
-        state.again = now + AGAIN;
-        if alone.is_over(now) { Err(error) } else { Ok(()) }
+        !alone.is_over(now)
     }
 
     /// Tells the scope what was learnt.
@@ -322,7 +407,7 @@ impl Shared {
         }
     }
 
-    pub(super) async fn wait(&self, ask: &Ask) -> Result<Permit> {
+    pub(super) async fn wait(self: &Arc<Self>, ask: &Ask) -> Result<Permit> {
         let entered = self.time.now();
         let deadline = ask.max_wait.map(|most| entered + most.as_micros() as Micros);
         let wake = Arc::new(Notify::new());
@@ -336,7 +421,8 @@ impl Shared {
                     return Ok(permit);
                 }
                 Look::Call => {
-                    self.call(ask, deadline).await?;
+                    // A task of its own: whoever waits may give up or go on alone meanwhile.
+                    tokio::spawn(Arc::clone(self).call(ask.priority, deadline));
                     wish.has_asked = true;
                     continue;
                 }

@@ -38,7 +38,10 @@ impl Budget {
 
     /// The windows, for people.
     pub fn describe(&self) -> String {
-        let one = |meter: &Meter| format!("{}/{}s", meter.learned.most(), meter.period() as f64 / 1e6);
+        let one = |meter: &Meter| {
+            let kind = if meter.is_fixed() { " fixed" } else { "" };
+            format!("{}/{}s{kind}", meter.learned.most(), meter.period() as f64 / 1e6)
+        };
         self.meters.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 

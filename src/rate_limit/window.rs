@@ -281,6 +281,10 @@ impl Meter {
         self.foreign = Foreign { weight: used.saturating_sub(own), until };
     }
 
+    pub(super) fn is_fixed(&self) -> bool {
+        self.alignment == Alignment::Fixed
+    }
+
     pub(super) fn is_as_long_as(&self, other: &Self) -> bool {
         (self.period, self.alignment) == (other.period, other.alignment)
     }

@@ -275,3 +275,37 @@ async fn live_goes_before_backfill_but_not_before_one_that_waits_for_longer_than
     // Those that came within its first minute went before.
     assert_eq!(at, 9, "{order:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_in_one_worker_starves_none_and_every_window_is_used() {
+    let clock = Arc::new(Virtual(Instant::now()));
+    let windows = vec![Window::rolling(12, Duration::from_secs(1))];
+    let time = Timeline::new(Arc::clone(&clock) as _);
+    let limits = Limits::new(windows, None);
+    let cell = Arc::new(MemoryCell::new(Scope::new(limits.budget(time.now(), hold)), time));
+    let log: Arc<Mutex<Vec<(Duration, usize)>>> = Arc::default();
+    for (number, width) in [100, 12, 12, 12].into_iter().enumerate() {
+        let limiter = Arc::new(SharedLimiter::new(
+            limits.clone(),
+            Box::new(Arc::clone(&cell)),
+            Arc::clone(&clock) as _,
+        ));
+        for _ in 0..width {
+            let (limiter, clock, log) = (Arc::clone(&limiter), Arc::clone(&clock), Arc::clone(&log));
+            tokio::spawn(async move {
+                loop {
+                    let ask = Ask { weight: 1, priority: Priority::Backfill, max_wait: None };
+                    limiter.acquire(ask).await.unwrap();
+                    log.lock().unwrap().push((clock.monotonic(), number));
+                    clock.sleep(Duration::from_millis(1)).await;
+                }
+            });
+        }
+    }
+    clock.sleep(Duration::from_secs(23)).await;
+    let log = log.lock().unwrap();
+    let shares: Vec<usize> =
+        (0..4).map(|worker| log.iter().filter(|(_, number)| *number == worker).count()).collect();
+    // 23 s hold twenty windows of 1.15 s, each of which goes to one worker in turn.
+    assert_eq!((log.len(), shares), (240, vec![60; 4]));
+}
