@@ -23,7 +23,8 @@ const STAGGER: Micros = 1000;
 const LOOK: Micros = 10_000_000;
 /// A clock that is this far behind was set back.
 const SET_BACK: Micros = 5_000_000;
-const WHOLE: u32 = 1_000_000;
+/// Divides evenly among up to sixteen.
+const WHOLE: u32 = 720_720;
 /// How long a worker may go on with its own share, once that is safe.
 const OWN_SHARE: Micros = 120_000_000;
 
@@ -45,7 +46,7 @@ struct Waiter {
 struct Worker {
     id: u64,
     seen: Micros,
-    /// What it may spend of every window should it be cut off, in millionths.
+    /// What it may spend of every window should it be cut off, of a [`WHOLE`].
     part: u32,
 }
 

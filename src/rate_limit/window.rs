@@ -82,7 +82,8 @@ pub struct Meter {
 impl Meter {
     /// An empty account of `share` (0 to 1) of `window`.
     pub fn new(window: Window, share: f64, spread: Duration) -> Self {
-        let limit = ((f64::from(window.weight) * share) as u32).max(1);
+        // A share such as 1/3 is not quite that in binary.
+        let limit = ((f64::from(window.weight) * share + 1e-6) as u32).max(1);
         Self {
             learned: Learned::new(limit),
             alignment: window.alignment,
