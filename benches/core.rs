@@ -69,7 +69,7 @@ fn limiting(criterion: &mut Criterion) {
     };
     let ask = Ask { weight: 1, priority: Priority::Backfill, max_wait: None };
     let day = [1, 60, 86_400].map(|seconds| Window::rolling(u32::MAX, Duration::from_secs(seconds)));
-    let pace = Pace { base: 4e9, max: 4e9, min: 1.0, backoff_factor: 2.0, burst: most };
+    let pace = Pace { base: 4e9, max: 4e9, min: 1.0, burst: most };
     for (name, windows, pace) in [
         ("one window", day[1..2].to_vec(), None),
         ("one window and a pace", day[1..2].to_vec(), Some(pace)),

@@ -1,6 +1,6 @@
 """Nanoseconds per permit that needs no waiting, one call after the other, beside other limiters of Python.
 
-First ``pip install aiolimiter pyrate-limiter throttled-py`` and ``make build-dist``. The argument is the number of calls.
+First ``pip install aiolimiter pyrate-limiter throttled-py`` and ``make build-dist``. The argument: how many calls.
 Every limiter has one window (or its own kind of limit) that is never reached; 7 rounds in turn, medians.
 """
 

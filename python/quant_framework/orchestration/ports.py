@@ -26,7 +26,12 @@ __all__ = [
 
 @runtime_checkable
 class IDataAdapter(Protocol):
-    """A source. ``capability(data_type, timeframe)`` and ``resolve(symbol)`` are used where it has them."""
+    """A source.
+
+    Used where it has them: ``capability(data_type, timeframe)`` (a dict of ``rows_per_request``, ``weight`` or ``prices``
+    as ``[(rows up to, weight), ...]``, ``retention_bars``), ``resolve(symbol)`` for names that are not its own, with
+    ``is_exact(symbol)`` for those that are, and ``quota_scope``: what its source limits.
+    """
 
     source: str
 
@@ -74,7 +79,10 @@ class ICheckpointStore(Protocol):
 
 @runtime_checkable
 class IChunkStrategy(Protocol):
-    """How a range is cut."""
+    """How a range is cut. ``observe(answer)`` is used where it has one.
+
+    ``answer`` is a dict of ``timeframe, bars, rows, seconds, truncated``.
+    """
 
     def generate_chunks(self, start: datetime, end: datetime, timeframe: str) -> Iterable[tuple[datetime, datetime]]:
         """The chunks of ``[start, end)`` in order."""
@@ -82,7 +90,11 @@ class IChunkStrategy(Protocol):
 
 @runtime_checkable
 class IRateLimiter(Protocol):
-    """The source's quota. ``report(event, until)`` is used where it has one."""
+    """The source's quota.
+
+    ``report(event, until)`` is used where it has one: ``"success"``, or ``"throttled"`` with the aware time after which
+    to ask again or ``None``.
+    """
 
     def acquire(self, weight: int = 1) -> Any:
         """Wait for a permit; the seconds waited."""
