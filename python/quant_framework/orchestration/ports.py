@@ -28,9 +28,9 @@ __all__ = [
 class IDataAdapter(Protocol):
     """A source.
 
-    Used where it has them: ``capability(data_type, timeframe)`` (a dict of ``rows_per_request``, ``weight`` or ``prices``
-    as ``[(rows up to, weight), ...]``, ``retention_bars``), ``resolve(symbol)`` for names that are not its own, with
-    ``is_exact(symbol)`` for those that are, and ``quota_scope``: what its source limits.
+    Used where it has them: ``capability(data_type, timeframe)`` (a dict of ``rows_per_request``, ``weight`` or
+    ``prices`` as ``[(rows up to, weight), ...]``, ``retention_bars``), ``resolve(symbol)`` for names that are not its
+    own, with ``is_exact(symbol)`` for those that are, and ``quota_scope``: what its source limits.
     """
 
     source: str
