@@ -28,7 +28,7 @@ impl SharedLimiter {
         let time = Timeline::new(Arc::clone(&clock));
         let now = time.now();
         let shortest = limits.windows.iter().map(hold).min().unwrap_or_default().as_micros() as Micros;
-        let mut state = State::new(limits.pace.map(|pace| Pacer::new(pace, now)));
+        let mut state = State::new(limits.pace.map(|pace| Pacer::new(pace, now)), limits.backoff_factor);
         state.windows = window_stats(&limits.budget(now, hold), now);
         let shared = Shared {
             cell,
@@ -105,7 +105,6 @@ impl RateLimiter for SharedLimiter {
             Verdict::Refused { until } => {
                 state.counts.refused += 1;
                 let is_first = state.refused.replace(epoch) != Some(epoch);
-                state.news.factor = self.0.limits.backoff_factor;
                 state.news.refused.push((epoch, feedback.weight, until.map(after)));
                 (state.block.left, state.again) = (0, 0);
                 // Until the scope says more. Without an end: a window.
@@ -142,7 +141,7 @@ impl RateLimiter for SharedLimiter {
     }
 
     async fn close(&self) {
-        let news = std::mem::take(&mut self.0.state().news);
+        let news = self.0.state().take_news(self.0.time.now());
         let mut leave = |scope: &mut Scope, at: Micros| {
             scope.leave(at, self.0.worker(), &news);
             Ok(())

@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) pacer: Option<Pacer>,
     pub(super) counts: Counts,
     pub(super) news: News,
+    /// See [`Limits::backoff_factor`].
+    factor: f64,
     /// Nothing is to be had before, as things stood.
     pub(super) comes: Micros,
     /// When to ask the scope again.
@@ -125,13 +127,14 @@ struct Wish {
 }
 
 impl State {
-    pub(super) fn new(pacer: Option<Pacer>) -> Self {
+    pub(super) fn new(pacer: Option<Pacer>, factor: f64) -> Self {
         Self {
             line: Line::default(),
             block: Block::default(),
             pacer,
             counts: Counts::default(),
             news: News::default(),
+            factor,
             comes: 0,
             again: 0,
             rank: None,
@@ -232,8 +235,8 @@ impl State {
     }
 
     /// What to tell. Headers that are old say nothing about now.
-    fn take_news(&mut self, now: Micros) -> News {
-        let mut news = std::mem::take(&mut self.news);
+    pub(super) fn take_news(&mut self, now: Micros) -> News {
+        let mut news = News { factor: self.factor, ..std::mem::take(&mut self.news) };
         if now > self.heard + HEADERS {
             news.quotas.clear();
         } else if !news.quotas.is_empty() {
@@ -259,7 +262,7 @@ impl Shared {
             // A forked child: what waits and what is leased is its parent's.
             let pacer = self.limits.pace.map(|pace| Pacer::new(pace, self.time.now()));
             let windows = std::mem::take(&mut state.windows);
-            *state = State { windows, ..State::new(pacer) };
+            *state = State { windows, ..State::new(pacer, self.limits.backoff_factor) };
         }
         state
     }

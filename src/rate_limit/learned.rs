@@ -108,7 +108,7 @@ impl Learned {
         } else if fresh.is_some() {
             self.limit = (below - below / MARGIN).max(1);
         } else {
-            self.limit = ((f64::from(below) / factor) as u32).max(1);
+            self.limit = ((f64::from(below) / factor.max(1.0)) as u32).max(1);
         }
         self.basis = match was {
             Some(_) => Basis::Settled,
