@@ -3,14 +3,21 @@
 
 use std::time::Duration;
 
+use super::scope::GRACE;
 use crate::error::Error;
 use crate::rate_limit::{Budget, Limits, Micros};
+
+/// Clocks differ.
+const MARGIN: Micros = 100_000;
 
 /// What a worker remembers of its last contact.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Contact {
-    /// Not after it, by this worker's clock.
+    /// Not after it, and not before it, by this worker's clock.
     pub(super) at: Micros,
+    pub(super) done: Micros,
+    /// When it was told to come back.
+    pub(super) comes: Micros,
     /// What it may spend alone, as a share of 1.
     pub(super) part: f64,
     pub(super) quarantine: Micros,
@@ -29,13 +36,16 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    /// The place did not answer at `now` for the first time since `contact`.
+    /// The place has not answered since `contact`. Others leave this worker's part alone once it is overdue; what they
+    /// were permitted until then is past a quarantine later.
     pub(super) fn new(now: Micros, contact: Contact, limits: &Limits, why: Error) -> Self {
+        let overdue = (contact.done + contact.quarantine).max(contact.comes + GRACE).max(now);
+        let since = overdue + contact.quarantine + MARGIN;
         let share = limits.share * contact.part;
         let fits = limits.windows.iter().all(|window| f64::from(window.weight) * share >= 1.0);
         let own = Limits { share, assume_full: false, ..limits.clone() };
         let budget = fits.then(|| own.budget(now, |_| Duration::ZERO));
-        Self { since: now + contact.quarantine, until: contact.at + contact.term, budget, why }
+        Self { since, until: contact.at + contact.term, budget, why }
     }
 
     /// Whether there is nothing more to be had at `now`.

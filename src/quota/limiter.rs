@@ -141,7 +141,8 @@ impl RateLimiter for SharedLimiter {
     }
 
     async fn close(&self) {
-        let news = self.0.state().take_news(self.0.time.now());
+        let worker = self.0.worker();
+        let news = self.0.state().take_news(self.0.time.now(), worker);
         let mut leave = |scope: &mut Scope, at: Micros| {
             scope.leave(at, self.0.worker(), &news);
             Ok(())

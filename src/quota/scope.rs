@@ -12,7 +12,7 @@ use crate::rate_limit::{Budget, Meter, Micros, Window, rank};
 /// What this version writes and reads.
 const FORMAT: u32 = 1;
 /// Somebody who was told to come back at a time keeps the right to go first for so long after it.
-const GRACE: Micros = 2_000_000;
+pub(super) const GRACE: Micros = 2_000_000;
 /// Workers that wait for the answer to a probe look again about so soon.
 const PROBING: Micros = 1_000_000;
 /// Others are first and should be here any moment.
@@ -48,6 +48,8 @@ struct Worker {
     seen: Micros,
     /// What it may spend of every window should it be cut off, of a [`WHOLE`].
     part: u32,
+    /// It may have spent some of that which it has not told yet.
+    is_alone: bool,
 }
 
 /// See the module.
@@ -74,15 +76,19 @@ pub struct Demand {
     pub weights: Vec<u32>,
     /// It would not wait longer.
     pub patience: Option<Duration>,
-    /// What it spent of its own share while the place was away.
-    pub spent_alone: u32,
     /// What the source has answered since.
     pub news: News,
 }
 
-/// What a worker has learnt from its source's answers.
+/// What a worker has to tell.
 #[derive(Debug, Clone, Default)]
 pub struct News {
+    /// Who tells.
+    pub worker: u64,
+    /// What it spent of its own part while the place was away.
+    pub spent_alone: u32,
+    /// It may have spent more of it since: its part is left alone until it says otherwise.
+    pub is_alone: bool,
     /// The last answer: epoch and weight.
     pub answered: Option<(u64, u32)>,
     /// Refusals: epoch, weight, and for how long from now.
@@ -196,10 +202,7 @@ impl Scope {
     /// Takes in what a worker has learnt, and gives it what is free.
     pub fn lease(&mut self, now: Micros, demand: &Demand) -> Lease {
         let now = self.arrive(now);
-        self.meet(now, demand.worker);
-        if demand.spent_alone > 0 {
-            self.budget.spend(now, demand.spent_alone);
-        }
+        self.meet(now, demand.worker, demand.news.is_alone);
         self.learn(now, &demand.news);
         let mine = demand.rank.unwrap_or_else(|| rank(now, demand.priority));
         self.waiting.retain(|waiter| waiter.worker != demand.worker && waiter.comes + GRACE >= now);
@@ -282,28 +285,36 @@ impl Scope {
     }
 
     /// Notes who is there. Those that are gone for good are forgotten.
-    fn meet(&mut self, now: Micros, id: u64) {
+    fn meet(&mut self, now: Micros, id: u64, is_alone: bool) {
         let gone = self.term() + self.quarantine();
+        let held = self.workers.iter().find(|worker| worker.id == id).map_or(0, |worker| worker.part);
         self.workers.retain(|worker| worker.id != id && worker.seen + gone > now);
         // All parts together are never more than a whole. Half of it is for those who come while it is cut off.
         let others = self.workers.iter().map(|worker| worker.part).sum::<u32>();
         let even = WHOLE / (self.workers.len() as u32 + 1).max(2);
-        self.workers.push(Worker { id, seen: now, part: even.min(WHOLE.saturating_sub(others)) });
+        let part = if is_alone { held } else { even.min(WHOLE.saturating_sub(others)) };
+        self.workers.push(Worker { id, seen: now, part, is_alone });
     }
 
-    /// The shares of those who may be using them alone: silent for long, and not because they were told to wait.
+    /// The parts of those who may be using them alone: silent for long, and not because they were told to wait; or back
+    /// since a moment ago.
     fn reserved(&self, now: Micros, me: u64) -> u64 {
         let quarantine = self.quarantine();
         let expected = |id: u64| self.waiting.iter().any(|waiter| waiter.worker == id);
-        let silent = self
-            .workers
-            .iter()
-            .filter(|worker| worker.id != me && worker.seen + quarantine < now && !expected(worker.id));
+        let silent = |worker: &Worker| worker.seen + quarantine < now && !expected(worker.id);
+        let alone =
+            self.workers.iter().filter(|worker| worker.id != me && (worker.is_alone || silent(worker)));
         let most = self.budget.meters().iter().map(|meter| meter.learned.most()).max().unwrap_or_default();
-        silent.map(|worker| u64::from(most) * u64::from(worker.part) / u64::from(WHOLE)).sum()
+        alone.map(|worker| u64::from(most) * u64::from(worker.part) / u64::from(WHOLE)).sum()
     }
 
     fn learn(&mut self, now: Micros, news: &News) {
+        if news.spent_alone > 0 {
+            self.budget.spend(now, news.spent_alone);
+        }
+        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == news.worker) {
+            worker.is_alone = news.is_alone;
+        }
         let after = |pause: Duration| now + pause.as_micros() as Micros;
         for (quota, reset) in &news.quotas {
             self.budget.heed(now, quota, reset.map(after));

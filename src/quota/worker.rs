@@ -106,7 +106,8 @@ struct Seen {
 impl Seen {
     fn of(scope: &Scope, worker: u64, at: Micros) -> Self {
         let (part, budget) = (scope.part_of(worker), scope.budget());
-        let contact = Contact { at: 0, part, quarantine: scope.quarantine(), term: scope.term() };
+        let contact =
+            Contact { at: 0, done: 0, comes: 0, part, quarantine: scope.quarantine(), term: scope.term() };
         let blocked = budget.penalty().until().saturating_sub(at);
         Self {
             contact,
@@ -192,15 +193,14 @@ impl State {
             rank: self.rank,
             weights: self.line.weights(count),
             patience: deadline.map(|deadline| Duration::from_micros(deadline.saturating_sub(now))),
-            spent_alone: self.owed,
-            news: self.take_news(now),
+            news: self.take_news(now, worker),
         }
     }
 
     /// What the scope has answered to `demand` at `decided`; its permits hold until then.
     fn heed(&mut self, demand: &Demand, lease: Lease, decided: Micros, until: Micros) {
         // What was spent alone while the scope was asked comes out of what it gives.
-        self.owed -= demand.spent_alone;
+        self.owed = self.owed.saturating_sub(demand.news.spent_alone);
         let paid = self.owed.min(lease.weight);
         self.owed -= paid;
         self.block = Block { left: lease.weight - paid, until, epoch: lease.epoch };
@@ -212,7 +212,8 @@ impl State {
 
     /// How the scope stood at `decided`; the contact was not before `contact`.
     fn see(&mut self, seen: Seen, contact: Micros, decided: Micros) {
-        self.contact = Some(Contact { at: contact, ..seen.contact });
+        let (done, comes) = (decided.max(contact), self.again);
+        self.contact = Some(Contact { at: contact, done, comes, ..seen.contact });
         self.alone = None;
         self.is_probe = seen.is_probing && self.block.left > 0;
         self.windows = seen.windows;
@@ -235,8 +236,9 @@ impl State {
     }
 
     /// What to tell. Headers that are old say nothing about now.
-    pub(super) fn take_news(&mut self, now: Micros) -> News {
-        let mut news = News { factor: self.factor, ..std::mem::take(&mut self.news) };
+    pub(super) fn take_news(&mut self, now: Micros, worker: u64) -> News {
+        let (spent_alone, is_alone, factor) = (self.owed, self.alone.is_some(), self.factor);
+        let mut news = News { worker, spent_alone, is_alone, factor, ..std::mem::take(&mut self.news) };
         if now > self.heard + HEADERS {
             news.quotas.clear();
         } else if !news.quotas.is_empty() {
@@ -367,7 +369,12 @@ impl Shared {
                 let lag = lag.as_micros() as Micros;
                 let until = (before + self.hold).saturating_sub(lag);
                 state.heed(&demand, lease, decided, until);
-                state.see(seen, before.saturating_sub(lag), decided);
+                state.see(seen, before.saturating_sub(lag), now.max(decided));
+                if demand.news.is_alone {
+                    // What was spent while the scope was asked.
+                    let shared = Arc::clone(&self);
+                    tokio::spawn(async move { shared.tell().await });
+                }
                 state.stale = if lease.weight > 0 && until <= now { state.stale + 1 } else { 0 };
                 if state.stale >= STALE {
                     let (place, hold) = (self.cell.place(), Duration::from_micros(self.hold));
@@ -399,14 +406,19 @@ impl Shared {
 
     /// Tells the scope what was learnt.
     pub(super) async fn tell(&self) {
-        let news = self.state().take_news(self.time.now());
+        let news = self.state().take_news(self.time.now(), self.worker());
         let mut hear = |scope: &mut Scope, at: Micros| {
             scope.hear(at, &news);
             Ok(())
         };
-        if let Err(error) = self.cell.update(&mut hear).await {
-            tracing::warn!("cannot tell other workers what the source said: {error}");
-            self.state().keep(news);
+        let told = self.cell.update(&mut hear).await;
+        let mut state = self.state();
+        match told {
+            Ok(_) => state.owed = state.owed.saturating_sub(news.spent_alone),
+            Err(error) => {
+                tracing::warn!("cannot tell other workers what the source said: {error}");
+                state.keep(news);
+            }
         }
     }
 

@@ -210,6 +210,7 @@ class Program:
                 answer = await asyncio.to_thread(get, url)
                 self.limiter.report_response(*answer, weight=weight)
             else:
+                self.limiter.report("success", weight=weight)
                 await asyncio.sleep(0)
 
     async def rest(self) -> None:

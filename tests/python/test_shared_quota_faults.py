@@ -221,7 +221,7 @@ def test_a_slow_database_is_good_enough(database, start):
     with Link(database) as link:
         link.latency = 0.075
         workers = [worker_of(start, link.dsn, (12, 5.0)) for _ in range(2)]
-        until(lambda: len(start.sent) >= 24, "two windows", 15)
+        until(lambda: len(start.sent) >= 24, "two windows full of four", 20)
         start.kill()
     assert most_in(start.sent, 5.0) <= 12
     assert [worker.failed for worker in workers] == [[], []]
