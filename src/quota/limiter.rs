@@ -88,7 +88,12 @@ impl RateLimiter for SharedLimiter {
                 feedback.quotas.iter().map(|quota| (*quota, quota.reset.map(after))).collect();
         }
         match feedback.verdict {
-            Verdict::Failed => return,
+            Verdict::Failed => {
+                if !std::mem::take(&mut state.is_probe) {
+                    return;
+                }
+                state.news.failed = Some(epoch);
+            }
             Verdict::Answered { is_slow } => {
                 state.counts.answered += 1;
                 state.news.answered = Some((epoch, feedback.weight));

@@ -91,6 +91,8 @@ pub struct News {
     pub is_alone: bool,
     /// The last answer: epoch and weight.
     pub answered: Option<(u64, u32)>,
+    /// The epoch of a probe that failed.
+    pub failed: Option<u64>,
     /// Refusals: epoch, weight, and for how long from now.
     pub refused: Vec<(u64, u32, Option<Duration>)>,
     /// Headers, with the time until their reset.
@@ -321,6 +323,9 @@ impl Scope {
         }
         for (epoch, weight, pause) in &news.refused {
             self.budget.refuse(now, *weight, *epoch, pause.map(after), news.factor);
+        }
+        if let Some(epoch) = news.failed {
+            self.budget.fail(epoch);
         }
         if let Some((epoch, weight)) = news.answered {
             self.budget.answer(now, weight, epoch);

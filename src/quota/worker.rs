@@ -251,6 +251,7 @@ impl State {
     fn keep(&mut self, news: News) {
         let newer = std::mem::replace(&mut self.news, news);
         self.news.answered = newer.answered.or(self.news.answered);
+        self.news.failed = newer.failed.or(self.news.failed);
         self.news.refused.extend(newer.refused);
         self.news.quotas.extend(newer.quotas);
     }
@@ -367,7 +368,7 @@ impl Shared {
         match (updated, answer) {
             (Ok(lag), Some((lease, seen, decided))) => {
                 let lag = lag.as_micros() as Micros;
-                let until = (before + self.hold).saturating_sub(lag);
+                let until = (decided + self.hold).saturating_sub(lag);
                 state.heed(&demand, lease, decided, until);
                 state.see(seen, before.saturating_sub(lag), now.max(decided));
                 if demand.news.is_alone {

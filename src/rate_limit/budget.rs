@@ -141,6 +141,11 @@ impl Budget {
         self.penalty.answer()
     }
 
+    /// A request permitted in `epoch` failed in a way that says nothing about quota. Whether somebody may go on for it.
+    pub const fn fail(&mut self, epoch: u64) -> bool {
+        epoch == self.epoch && self.penalty.fail()
+    }
+
     /// The source refused a request permitted in `epoch`, until then if it said so. Whether this begins a burst.
     pub fn refuse(
         &mut self,

@@ -262,7 +262,11 @@ impl RateLimiter for WindowLimiter {
             budget.heed(now, quota, quota.reset.map(|reset| self.time.at(reset)));
         }
         match (feedback.verdict, pacer) {
-            (Verdict::Failed, _) => return,
+            (Verdict::Failed, _) => {
+                if !budget.fail(epoch) {
+                    return;
+                }
+            }
             (Verdict::Answered { is_slow }, pacer) => {
                 counts.answered += 1;
                 let is_released = budget.answer(now, feedback.weight, epoch);

@@ -82,6 +82,15 @@ impl Penalty {
         waited
     }
 
+    /// A request failed in another way: if it was the probe, the next one is. Whether somebody waited for it.
+    pub(super) const fn fail(&mut self) -> bool {
+        let waited = matches!(self.probe, Probe::Sent(_));
+        if waited {
+            self.probe = Probe::Due;
+        }
+        waited
+    }
+
     /// Nobody may send before `until`, as its headers say; no refusal.
     pub(super) fn pause(&mut self, until: Micros) {
         self.until = self.until.max(until);

@@ -161,6 +161,9 @@ fn a_refusal_stops_all_and_one_probe_goes_first() {
     let other = scope.lease(START + 31 * SECOND, &demand(1, &[1]));
     assert_eq!(other.weight, 0);
     assert!(other.again <= Duration::from_secs(2), "asks again soon");
+    scope.hear(START + 32 * SECOND, &News { failed: Some(probe.epoch), ..News::default() });
+    let probe = scope.lease(START + 32 * SECOND, &demand(1, &[1, 1, 1]));
+    assert_eq!(probe.weight, 1, "the first one failed");
     scope.hear(START + 32 * SECOND, &News { answered: Some((probe.epoch, 1)), ..News::default() });
     assert_eq!(scope.lease(START + 33 * SECOND, &demand(1, &[1, 1])).weight, 2);
 }

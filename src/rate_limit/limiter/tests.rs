@@ -64,6 +64,9 @@ async fn a_refusal_stops_everybody_until_its_end_and_one_probe_goes_first() {
     let waited = limiter.acquire(ask(1, None)).await.unwrap().waited;
     assert_eq!(waited, Duration::from_secs(900), "never clamped");
     assert!(limiter.try_acquire(1).unwrap().is_none(), "the probe has no answer yet");
+    report(&limiter, Verdict::Failed);
+    assert!(limiter.try_acquire(1).unwrap().is_some(), "it failed: the next one is a probe");
+    assert!(limiter.try_acquire(1).unwrap().is_none());
     report(&limiter, ANSWERED);
     assert!(limiter.try_acquire(1).unwrap().is_some());
 }
