@@ -135,11 +135,6 @@ pub trait DataAdapter: Send + Sync {
     /// Asks the source once. Retries belong to the caller. Cancel safe.
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched>;
 
-    /// What the source limits: the account or address that shares one quota, without secrets.
-    fn quota_scope(&self) -> String {
-        self.source().to_owned()
-    }
-
     /// What determines the data beside the series, such as options; part of the checkpoint's fingerprint.
     fn fingerprint(&self) -> String {
         String::new()

@@ -137,11 +137,6 @@ impl DataAdapter for ForeignAdapter {
         })
     }
 
-    fn quota_scope(&self) -> String {
-        let named = Python::attach(|py| self.foreign.object.bind(py).getattr("quota_scope")?.extract());
-        named.unwrap_or_else(|_: PyErr| self.source.clone())
-    }
-
     async fn resolve(&self, symbol: &str) -> Result<String> {
         let symbol = symbol.to_owned();
         let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [symbol])?.unbind(), None));

@@ -1,5 +1,5 @@
-//! A scope in a file: for all processes of one machine, and for those that come after them. Not synced to the disk: what
-//! a crash of the machine loses is counted as spent.
+//! A scope in a file: for all processes of one machine, and for those that come after them. Not synced to the disk: one
+//! that a crash of the machine has damaged counts as full.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -13,7 +13,7 @@ use super::cell::{Cell, Change};
 use super::scope::Scope;
 use crate::clock::Clock;
 use crate::disk::{failure, make_folder};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::rate_limit::Micros;
 
 /// One file, changed in place under a lock.
@@ -76,7 +76,7 @@ impl FileCell {
             Err(error) => return Err(failure("read", &self.path, &error)),
         }
         match Scope::parse(&text) {
-            Err(error) if error.kind() == crate::error::Kind::Data => {
+            Err(error) if error.kind() == Kind::Data => {
                 tracing::warn!("{}: {error}; its windows count as full", self.path.display());
                 let mut scope = self.new.clone();
                 scope.forget(now);

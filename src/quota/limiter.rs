@@ -149,7 +149,7 @@ impl RateLimiter for SharedLimiter {
         let worker = self.0.worker();
         let news = self.0.state().take_news(self.0.time.now(), worker);
         let mut leave = |scope: &mut Scope, at: Micros| {
-            scope.leave(at, self.0.worker(), &news);
+            scope.leave(at, &news);
             Ok(())
         };
         tokio::select! {

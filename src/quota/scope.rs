@@ -66,8 +66,6 @@ pub struct Scope {
 /// What a worker asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
-    /// Who asks.
-    pub worker: u64,
     /// Of its first request.
     pub priority: Priority,
     /// Its place in the order, as answered before.
@@ -76,7 +74,7 @@ pub struct Demand {
     pub weights: Vec<u32>,
     /// It would not wait longer.
     pub patience: Option<Duration>,
-    /// What the source has answered since.
+    /// Who asks, and what it has to tell.
     pub news: News,
 }
 
@@ -196,22 +194,23 @@ impl Scope {
             self.waiting.clear();
             self.workers.clear();
             self.budget.restart(now);
+            self.at = now;
         }
-        self.at = if now + SET_BACK < self.at { now } else { self.at.max(now) };
+        self.at = self.at.max(now);
         self.at
     }
 
     /// Takes in what a worker has learnt, and gives it what is free.
     pub fn lease(&mut self, now: Micros, demand: &Demand) -> Lease {
-        let now = self.arrive(now);
-        self.meet(now, demand.worker, demand.news.is_alone);
+        let (now, me) = (self.arrive(now), demand.news.worker);
+        self.meet(now, me, demand.news.is_alone);
         self.learn(now, &demand.news);
         let mine = demand.rank.unwrap_or_else(|| rank(now, demand.priority));
-        self.waiting.retain(|waiter| waiter.worker != demand.worker && waiter.comes + GRACE >= now);
-        let reserved = self.reserved(now, demand.worker);
+        self.waiting.retain(|waiter| waiter.worker != me && waiter.comes + GRACE >= now);
+        let reserved = self.reserved(now, me);
         // Whoever sleeps for a while yet does not hold up what is free now.
         let due = |waiter: &&Waiter| waiter.comes <= now + GRACE;
-        let ahead = self.ahead_of(mine, demand.worker).filter(due).map(|waiter| waiter.weight).sum::<u64>();
+        let ahead = self.ahead_of(mine, me).filter(due).map(|waiter| waiter.weight).sum::<u64>();
         let (count, weight) = self.fitting(now, ahead + reserved, &demand.weights);
         if weight > 0 {
             self.budget.spend(now, weight);
@@ -220,10 +219,10 @@ impl Scope {
         if let Some(next) = demand.weights.get(count) {
             lease.rank = if count == 0 { mine } else { rank(now, demand.priority) };
             let (place, ahead) = self
-                .ahead_of(lease.rank, demand.worker)
+                .ahead_of(lease.rank, me)
                 .fold((0, reserved), |(place, ahead), waiter| (place + 1, ahead + waiter.weight));
             let at = self.budget.backlog(now, ahead + u64::from(*next));
-            let comes = self.come_back(now, at + place * STAGGER, *next, demand.worker);
+            let comes = self.come_back(now, at + place * STAGGER, *next, me);
             lease.wait = Duration::from_micros(at.saturating_sub(now));
             lease.again = Duration::from_micros(comes - now);
             if demand.patience.is_none_or(|patience| lease.wait <= patience) {
@@ -231,7 +230,7 @@ impl Scope {
                 let weight = demand.weights[count..].iter().map(|weight| u64::from(*weight)).sum();
                 let most = self.budget.meters().iter().map(|meter| u64::from(meter.learned.limit())).min();
                 let weight = most.map_or(weight, |most| most.min(weight));
-                self.waiting.push(Waiter { worker: demand.worker, rank: lease.rank, weight, comes });
+                self.waiting.push(Waiter { worker: me, rank: lease.rank, weight, comes });
             }
         }
         lease
@@ -345,11 +344,10 @@ impl Scope {
     }
 
     /// A worker ends: its place and its share are free.
-    pub fn leave(&mut self, now: Micros, worker: u64, news: &News) {
-        let now = self.arrive(now);
-        self.learn(now, news);
-        self.waiting.retain(|waiter| waiter.worker != worker);
-        self.workers.retain(|held| held.id != worker);
+    pub fn leave(&mut self, now: Micros, news: &News) {
+        self.hear(now, news);
+        self.waiting.retain(|waiter| waiter.worker != news.worker);
+        self.workers.retain(|held| held.id != news.worker);
     }
 }
 

@@ -188,7 +188,6 @@ impl State {
         let paced = |pacer: &Pacer| pacer.places(now, now + hold * 3 / 4).clamp(1, BATCH);
         let count = self.pacer.as_ref().map_or(BATCH, paced);
         Demand {
-            worker,
             priority,
             rank: self.rank,
             weights: self.line.weights(count),
@@ -355,9 +354,9 @@ impl Shared {
         let mut answer = None;
         let fresh = self.limits.budget(before, hold);
         let mut change = |scope: &mut Scope, at: Micros| {
-            scope.admit(at, demand.worker, &fresh)?;
+            scope.admit(at, demand.news.worker, &fresh)?;
             let lease = scope.lease(at, &demand);
-            answer = Some((lease, Seen::of(scope, demand.worker, at), self.time.now()));
+            answer = Some((lease, Seen::of(scope, demand.news.worker, at), self.time.now()));
             Ok(())
         };
         let updated = self.cell.update(&mut change).await;

@@ -72,9 +72,8 @@ pub struct WindowLimiter {
 
 /// `Invalid` for a weight that not even an empty window fits, of which `share` may be used.
 pub fn check_fits(windows: &[Window], share: f64, weight: u32) -> Result<()> {
-    let most = |window: &Window| (f64::from(window.weight) * share) as u32;
-    let Some(window) = windows.iter().find(|window| most(window).max(1) < weight) else { return Ok(()) };
-    let (most, seconds) = (most(window).max(1), window.period.as_secs_f64());
+    let Some(window) = windows.iter().find(|window| window.part(share) < weight) else { return Ok(()) };
+    let (most, seconds) = (window.part(share), window.period.as_secs_f64());
     Err(Error::invalid(format!("a request of weight {weight} never fits {most} in {seconds} s")))
 }
 

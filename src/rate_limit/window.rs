@@ -47,6 +47,12 @@ impl Window {
         Self { weight, period, alignment: Alignment::Fixed }
     }
 
+    /// The weight of `share` (0 to 1) of it, at least 1.
+    pub fn part(&self, share: f64) -> u32 {
+        // A share such as 1/3 is not quite that in binary.
+        ((f64::from(self.weight) * share + 1e-6) as u32).max(1)
+    }
+
     /// Servers count arrivals, and by their own clock: what is sent at one moment may be counted so much earlier or
     /// later, by default. A twentieth of the period, between 50 and 250 ms.
     pub fn spread(&self) -> Duration {
@@ -82,8 +88,7 @@ pub struct Meter {
 impl Meter {
     /// An empty account of `share` (0 to 1) of `window`.
     pub fn new(window: Window, share: f64, spread: Duration) -> Self {
-        // A share such as 1/3 is not quite that in binary.
-        let limit = ((f64::from(window.weight) * share + 1e-6) as u32).max(1);
+        let limit = window.part(share);
         Self {
             learned: Learned::new(limit),
             alignment: window.alignment,

@@ -18,19 +18,10 @@ from quant_framework.ingestion.rate_limit import PRESETS, AdaptiveRateLimiter, S
 from quant_framework.orchestration.dag_builders import BackfillDagBuilder
 from quant_framework.orchestration.operators import BackfillOperator
 from quant_framework.testing import OfflineExchange
+from test_operator import TaskInstance
 
 DAY = 24
 SYMBOLS = ("BTCUSDT_PERP.A", "ETHUSDT_PERP.A", "SOLUSDT_PERP.A")
-
-
-class TaskInstance:
-    task_id = "backfill"
-
-    def xcom_pull(self, **_: object) -> None:
-        return None
-
-    def xcom_push(self, **_: object) -> None:
-        return None
 
 
 class Daily(BackfillOperator):

@@ -89,6 +89,11 @@ impl CoinalyzeAdapter {
         Ok(Self { http, market, retention, convert_to_usd, markets: OnceCell::new(), clock })
     }
 
+    /// What the source limits: the key, as a name without secrets. Another server's limit is another one.
+    pub fn quota_scope(&self) -> String {
+        self.http.scope("coinalyze", BASE_URL)
+    }
+
     async fn markets(&self) -> Result<&Vec<Market>> {
         let load = || async {
             let (body, _) = self.http.get("future-markets", &[]).await?;
@@ -164,11 +169,6 @@ impl DataAdapter for CoinalyzeAdapter {
             quotas,
             lineage: lineage.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         })
-    }
-
-    /// By key; another server's limit is another one.
-    fn quota_scope(&self) -> String {
-        self.http.scope("coinalyze", BASE_URL)
     }
 
     fn fingerprint(&self) -> String {

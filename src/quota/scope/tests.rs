@@ -14,8 +14,12 @@ fn scope(windows: &[Window]) -> Scope {
     Scope::new(limits.budget(START, hold))
 }
 
+fn of(worker: u64) -> News {
+    News { worker, ..News::default() }
+}
+
 fn demand(worker: u64, weights: &[u32]) -> Demand {
-    Demand { worker, weights: weights.to_vec(), ..Demand::default() }
+    Demand { weights: weights.to_vec(), news: of(worker), ..Demand::default() }
 }
 
 /// One move of one of three workers.
@@ -60,7 +64,7 @@ proptest! {
         for step in moves {
             match step {
                 Move::Pause(millis) => now += millis * 1000,
-                Move::Leave(worker) => scope.leave(now, worker, &News::default()),
+                Move::Leave(worker) => scope.leave(now, &of(worker)),
                 Move::Store => scope = Scope::parse(&scope.text().unwrap()).unwrap(),
                 Move::Refuse(seconds) => {
                     let refused = vec![(scope.budget.epoch(), 1, Some(Duration::from_secs(seconds)))];
@@ -176,7 +180,7 @@ fn a_silent_worker_keeps_its_share_until_its_term_is_over_or_it_says_goodbye() {
     let later = START + 2 * held.quarantine();
     let mut gone = held.clone();
     assert_eq!(held.lease(later, &demand(2, &[1; 40])).weight, 20, "the other half may be in use");
-    gone.leave(START + SECOND, 1, &News::default());
+    gone.leave(START + SECOND, &of(1));
     assert_eq!(gone.lease(later, &demand(2, &[1; 40])).weight, 40);
     let over = START + held.term() + held.quarantine() + SECOND;
     assert_eq!(held.lease(over, &demand(2, &[1; 40])).weight, 40, "it may not use it any more");
