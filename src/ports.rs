@@ -404,6 +404,20 @@ pub trait RateLimiter: Send + Sync {
     async fn close(&self) {}
 }
 
+/// No limit: for places that nobody guards.
+#[async_trait]
+impl RateLimiter for () {
+    async fn acquire(&self, _ask: Ask) -> Result<Permit> {
+        Ok(Permit::default())
+    }
+
+    fn report(&self, _feedback: Feedback<'_>) {}
+
+    async fn least_duration(&self, _requests: u64, _weight: u64) -> Duration {
+        Duration::ZERO
+    }
+}
+
 /// What happened, in the order in which it happened.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {

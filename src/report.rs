@@ -77,6 +77,8 @@ pub struct SeriesReport {
     pub end: String,
     /// Rows written in this run.
     pub rows: u64,
+    /// Bars in the ranges with rows: for a dense data type, the rows that are held.
+    pub bars: u64,
     /// Ranges with rows, pairs of ISO 8601 UTC.
     pub covered: Vec<(String, String)>,
     /// Bars covered over bars wanted, 0 to 1; bars that the source does not have count as covered.
@@ -115,7 +117,7 @@ impl SeriesReport {
         holes.sort();
         let total = timeframe.count(wanted.start(), wanted.end());
         let lacking: u64 = missing.iter().map(|hole| timeframe.count(hole.start(), hole.end())).sum();
-        let data = covered.iter().filter(|(_, state)| *state == State::Data);
+        let data = covered.iter().filter(|(_, state)| *state == State::Data).map(|(range, _)| *range);
         Self {
             series: series.to_string(),
             symbol: series.symbol.clone(),
@@ -124,7 +126,8 @@ impl SeriesReport {
             start: iso(wanted.start()),
             end: iso(wanted.end()),
             rows,
-            covered: data.map(|(range, _)| (iso(range.start()), iso(range.end()))).collect(),
+            bars: data.clone().map(|range| timeframe.count(range.start(), range.end())).sum(),
+            covered: data.map(|range| (iso(range.start()), iso(range.end()))).collect(),
             coverage: if total == 0 { 1.0 } else { (total - lacking) as f64 / total as f64 },
             gaps: holes.into_iter().map(|(range, kind)| gap(range, kind)).collect(),
         }

@@ -79,6 +79,18 @@ impl Timeframe {
         }
     }
 
+    /// The bar opening `count` bars before `open` (on the grid).
+    pub fn back(self, open: Millis, count: u32) -> Millis {
+        match self {
+            Self::Minutes(n) => open - Millis::from(count) * Millis::from(n) * MINUTE,
+            Self::Week => open - Millis::from(count) * 7 * DAY,
+            Self::Month => {
+                let first = date(open).checked_sub_months(chrono::Months::new(count));
+                first.map_or(Millis::MIN, midnight)
+            }
+        }
+    }
+
     /// Whether a bar may open at `at`.
     pub fn is_aligned(self, at: Millis) -> bool {
         self.floor(at) == at
@@ -179,6 +191,7 @@ mod tests {
             let mut stepped = open;
             for _ in 0..n { stepped = timeframe.next(stepped); }
             prop_assert_eq!(timeframe.step(open, n), stepped);
+            prop_assert_eq!(timeframe.back(stepped, n), open);
             prop_assert_eq!(timeframe.count(open, stepped), u64::from(n));
             let ceil = timeframe.ceil(at);
             prop_assert!(ceil >= at && timeframe.floor(ceil) == ceil && timeframe.count(at, ceil) == 0);

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
     for name, text in (("backfill", "fetch what is missing"), ("plan", "say what a backfill would cost")):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--source", default="coinalyze", choices=settings.SOURCES)
+        command.add_argument("--source", default="coinalyze", choices=sorted(settings.sources()))
         command.add_argument("--base-url", help="another server that speaks the source's protocol")
         command.add_argument("--symbols", type=names, required=True, metavar="BTC,ETH")
         command.add_argument("--timeframes", type=names, required=True, metavar="1h,1d")

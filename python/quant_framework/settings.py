@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 
-SOURCES = ("coinalyze",)
+SOURCE_GROUP = "quant_framework.sources"
+"""Entry points of packages that bring a source: its name, and what makes its adapter of keyword arguments."""
+
+BUILT_IN = (EntryPoint("coinalyze", "quant_framework.ingestion.adapters:CoinalyzeAdapter", SOURCE_GROUP),)
+
+STAGED_DAYS = 7
+"""Staged rows are kept so long after the run that fetched them."""
 
 
 def home() -> Path:
@@ -23,19 +32,47 @@ def lake_url() -> str:
     return os.environ.get("QUANT_FRAMEWORK_LAKE") or (home() / "lake" / "bronze").absolute().as_uri()
 
 
+def staging_url(lake: str | None = None) -> str:
+    """``QUANT_FRAMEWORK_STAGING``, else the folder ``staging`` beside the lake: rows on their way into it."""
+    if staging := os.environ.get("QUANT_FRAMEWORK_STAGING"):
+        return staging
+    lake = (lake or lake_url()).rstrip("/")
+    beside, _, last = lake.rpartition("/")
+    if not last or not urlsplit(lake).path.strip("/"):
+        raise InvalidError(f"nothing lies beside the lake {lake}", "set staging= or QUANT_FRAMEWORK_STAGING")
+    return f"{beside}/staging"
+
+
 def checkpoint_url() -> str:
     """``QUANT_FRAMEWORK_CHECKPOINT``, else ``checkpoints`` at home."""
     return os.environ.get("QUANT_FRAMEWORK_CHECKPOINT") or (home() / "checkpoints").absolute().as_uri()
 
 
-def open_adapter(source: str, **options: Any) -> IDataAdapter:
-    """The adapter of ``source``; ``base_url`` by default from ``QUANT_FRAMEWORK_BASE_URL``."""
-    from quant_framework.ingestion.adapters import CoinalyzeAdapter
+@functools.cache
+def sources() -> dict[str, EntryPoint]:
+    """Every source by name: the built-in ones, and those of the entry-point group ``quant_framework.sources``."""
+    return {entry.name: entry for entry in (*entry_points(group=SOURCE_GROUP), *BUILT_IN)}
 
-    if source != "coinalyze":
-        raise InvalidError(f"unknown source {source!r}; use one of {', '.join(SOURCES)}")
-    options["base_url"] = options.get("base_url") or os.environ.get("QUANT_FRAMEWORK_BASE_URL")
-    return CoinalyzeAdapter(**options)
+
+def check_source(source: str) -> None:
+    """``InvalidError`` where there is no such source."""
+    if all(entry.name != source for entry in BUILT_IN) and source not in sources():
+        hint = f"use one of {', '.join(sorted(sources()))}, or install the package that brings it"
+        raise InvalidError(f"unknown source {source!r}", hint)
+
+
+def open_adapter(source: str, **options: Any) -> IDataAdapter:
+    """The adapter of ``source``; of Coinalyze, ``base_url`` by default from ``QUANT_FRAMEWORK_BASE_URL``."""
+    check_source(source)
+    entry = sources()[source]
+    if entry in BUILT_IN:
+        options["base_url"] = options.get("base_url") or os.environ.get("QUANT_FRAMEWORK_BASE_URL")
+    try:
+        return entry.load()(**options)
+    except (ImportError, AttributeError) as error:
+        raise InvalidError(f"source {source!r} ({entry.value}) cannot be loaded: {error}") from error
+    except TypeError as error:
+        raise InvalidError(f"source {source!r} does not take these options: {error}") from error
 
 
 def rate_limit_url() -> str:

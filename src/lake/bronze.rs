@@ -19,7 +19,7 @@ use crate::time_range::{Millis, TimeRange};
 
 /// One Parquet object per chunk under a URL.
 pub struct BronzeWriter {
-    objects: Box<dyn Objects>,
+    pub(super) objects: Box<dyn Objects>,
     encoding: Encoding,
     write_only: bool,
 }

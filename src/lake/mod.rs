@@ -1,8 +1,11 @@
 //! The lake: Parquet objects under a URL, on local disk or any S3.
 
+mod adapter;
 mod bronze;
 mod encoding;
 mod naming;
+mod rows;
 
+pub use adapter::LakeAdapter;
 pub use bronze::BronzeWriter;
 pub use encoding::{Codec, Encoding, decode, encode};

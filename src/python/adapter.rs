@@ -10,6 +10,7 @@ use super::convert::{datetime, millis};
 use super::foreign::{EventLoop, Foreign, ForeignAdapter};
 use super::policy::overrides;
 use super::runtime::awaitable;
+use super::writer::LakeAdapter;
 use crate::adapters::coinalyze::{self, CoinalyzeSettings, MarketChoice};
 use crate::clock::SystemClock;
 use crate::error::Error;
@@ -158,6 +159,9 @@ pub(super) fn adapter_from(
         && !overrides::<CoinalyzeAdapter>(object, &["fetch", "capability", "resolve", "is_exact"])?
     {
         return Ok(native.get().0.clone());
+    }
+    if let Ok(lake) = object.cast_exact::<LakeAdapter>() {
+        return Ok(lake.get().native());
     }
     let kind = object.get_type().name()?;
     if !object.hasattr("fetch")? {

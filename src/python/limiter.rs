@@ -313,11 +313,14 @@ fn texts(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
     pairs.try_iter()?.map(one).collect()
 }
 
-/// The native limiter behind `object`, or `object` itself as a limiter.
+/// No limit for `None`, the native limiter behind `object`, or `object` itself as a limiter.
 pub(super) fn limiter_from(
     object: &Bound<'_, PyAny>,
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn ports::RateLimiter>> {
+    if object.is_none() {
+        return Ok(Arc::new(()));
+    }
     if let Ok(native) = object.cast::<RateLimiter>()
         && !overrides::<RateLimiter>(object, &["acquire"])?
     {

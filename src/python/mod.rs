@@ -13,6 +13,7 @@ mod policy;
 mod repair;
 mod runtime;
 mod store;
+mod validation;
 mod writer;
 
 use pyo3::prelude::*;
@@ -34,13 +35,15 @@ mod _core {
     #[pymodule_export]
     use super::log::drain_log;
     #[pymodule_export]
-    use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy};
+    use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy, bars_before};
     #[pymodule_export]
     use super::repair::{export_checkpoints, import_checkpoints, repair_checkpoints};
     #[pymodule_export]
     use super::store::{Checkpoint, CheckpointStore};
     #[pymodule_export]
-    use super::writer::BronzeWriter;
+    use super::validation::{detect_gaps, reconcile_rows, validate_rows};
+    #[pymodule_export]
+    use super::writer::{BronzeWriter, LakeAdapter};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 
-use super::convert::{millis, pairs};
+use super::convert::{datetime, millis, pairs};
 use super::foreign::{EventLoop, Foreign, ForeignStrategy};
 use crate::chunking::{self, chunks};
 use crate::error::Error;
@@ -75,6 +75,13 @@ impl AdaptiveChunkStrategy {
     ) -> PyResult<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
         generate(&*self.0, start, end, timeframe)
     }
+}
+
+/// The open time of the bar `bars` bars before the one that `end` lies in (or opens).
+#[pyfunction]
+pub(super) fn bars_before(end: &Bound<'_, PyAny>, timeframe: &str, bars: u32) -> PyResult<DateTime<Utc>> {
+    let (end, timeframe) = (millis(end, "end")?, timeframe.parse::<Timeframe>()?);
+    Ok(datetime(timeframe.back(timeframe.floor(end), bars)))
 }
 
 /// The native strategy behind `object`, or `object` itself as a strategy.

@@ -15,7 +15,7 @@ use crate::ports::CheckpointStore;
 use crate::workflows::{RepairSpec, repair};
 
 /// `object` as a store whose async methods run on the loop that runs now.
-fn opened(object: &Bound<'_, PyAny>) -> PyResult<Arc<dyn CheckpointStore>> {
+pub(super) fn opened(object: &Bound<'_, PyAny>) -> PyResult<Arc<dyn CheckpointStore>> {
     let event_loop = EventLoop::default();
     let locals = TaskLocals::with_running_loop(object.py())?.copy_context(object.py())?;
     *event_loop.lock().unwrap_or_else(PoisonError::into_inner) = Some(locals);

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::batch::from_python;
-use super::convert::{plain, range, s3_settings};
+use super::batch::{Batch, from_python};
+use super::convert::{millis, plain, range, s3_settings};
 use super::foreign::{EventLoop, Foreign, ForeignWriter};
 use super::policy::overrides;
 use super::runtime::awaitable;
+use super::store::Checkpoint;
 use crate::clock::SystemClock;
 use crate::lake::{self, Encoding};
-use crate::ports::{DataWriter, Fetched};
+use crate::ports::{DataAdapter, DataWriter, Fetched};
 use crate::series::Series;
+use crate::time_range::TimeRange;
 
 /// Writes one typed, compressed Parquet object per chunk under `url` (`file:///lake/bronze`, `s3://bucket/prefix`).
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
@@ -62,6 +64,26 @@ impl BronzeWriter {
         awaitable(py, async move { writer.prepare().await }, |py, ()| Ok(py.None()))
     }
 
+    /// The rows of `series` (its key) that open in `[start, end)`, as a `Batch` in the order in which they are stored.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        series: &str,
+        start: &Bound<'_, PyAny>,
+        end: &Bound<'_, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let series: Series = series.parse()?;
+        let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
+        let writer = Arc::clone(&self.writer);
+        awaitable(py, async move { writer.read(&series, range).await }, |_, rows| Ok(Batch(rows)))
+    }
+
+    /// Deletes every object in folders `date=...` older than `date` (`2026-01-31`); how many there were.
+    fn sweep<'py>(&self, py: Python<'py>, date: String) -> PyResult<Bound<'py, PyAny>> {
+        let writer = Arc::clone(&self.writer);
+        awaitable(py, async move { writer.sweep(&date).await }, |_, swept| Ok(swept))
+    }
+
     /// Writes the rows of one chunk of `series` (its key); `{"uri", "rows", "bytes"}`. Twice is once.
     fn write<'py>(
         &self,
@@ -78,6 +100,38 @@ impl BronzeWriter {
         awaitable(py, async move { writer.write(&series, range, &fetched).await }, |py, receipt| {
             plain(py, &receipt)
         })
+    }
+}
+
+/// The rows of `source` that lie in `lake`, as an adapter: what was staged goes on through the same checks, writes and
+/// commits as what is fetched. `checkpoint` says what should be there and which adapter fetched it.
+#[pyclass(frozen, module = "quant_framework._core")]
+pub(super) struct LakeAdapter(Arc<lake::LakeAdapter>);
+
+#[pymethods]
+impl LakeAdapter {
+    #[new]
+    #[pyo3(signature = (lake, source, checkpoint=None))]
+    fn new(
+        lake: &Bound<'_, BronzeWriter>,
+        source: String,
+        checkpoint: Option<&Bound<'_, Checkpoint>>,
+    ) -> Self {
+        let known = checkpoint.map(|held| held.get().0.clone()).unwrap_or_default();
+        let fingerprint = known.fingerprint.unwrap_or_default();
+        Self(Arc::new(lake::LakeAdapter::new(lake.get().native(), source, known.coverage, fingerprint)))
+    }
+
+    /// Name of the source that the rows came from.
+    #[getter]
+    fn source(&self) -> &str {
+        self.0.source()
+    }
+}
+
+impl LakeAdapter {
+    pub(super) fn native(&self) -> Arc<lake::LakeAdapter> {
+        Arc::clone(&self.0)
     }
 }
 

@@ -50,7 +50,7 @@ pub fn check(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis)
 }
 
 /// The rows in time order; no copy where they are.
-fn sorted(batch: &Batch) -> Result<Batch> {
+pub(super) fn sorted(batch: &Batch) -> Result<Batch> {
     let ts = batch.ts();
     if ts.is_sorted() {
         return Ok(batch.clone());
@@ -95,16 +95,17 @@ fn select(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
     Batch::from_record_batch(batch.data_type(), &taken.map_err(|error| Error::internal(error.to_string()))?)
 }
 
-fn same_row(rows: &RecordBatch, a: usize, b: usize) -> bool {
+pub(super) fn same_row(rows: &RecordBatch, a: usize, b: usize) -> bool {
     rows.columns().iter().all(|column| column.slice(a, 1).as_ref() == column.slice(b, 1).as_ref())
 }
 
-/// Low is the lowest, high the highest, everything is finite and above zero, volume is not negative.
-fn prices(batch: &Batch) -> Result<()> {
+/// The rows that cannot be true: low is the lowest, high the highest, everything is finite and above zero, volume is
+/// not negative.
+pub(super) fn impossible(batch: &Batch) -> impl Iterator<Item = usize> + '_ {
     let rows = batch.rows();
     let column = |index: usize| &**rows.column(index).as_primitive::<Float64Type>().values();
     let (open, high, low, close, volume) = (column(1), column(2), column(3), column(4), column(5));
-    let fine = |row: usize| {
+    let fine = move |row: usize| {
         let (open, high, low, close, volume) = (open[row], high[row], low[row], close[row], volume[row]);
         low > 0.0
             && low <= open.min(close)
@@ -115,15 +116,21 @@ fn prices(batch: &Batch) -> Result<()> {
             && !open.is_nan()
             && !close.is_nan()
     };
-    let Some(bad) = (0..batch.len()).find(|row| !fine(*row)) else { return Ok(()) };
+    (0..batch.len()).filter(move |row| !fine(*row))
+}
+
+/// `Data`, naming the first bar that cannot be true.
+fn prices(batch: &Batch) -> Result<()> {
+    let Some(bad) = impossible(batch).next() else { return Ok(()) };
+    let value = |index: usize| batch.rows().column(index).as_primitive::<Float64Type>().value(bad);
     Err(Error::data(format!(
         "the bar of {} cannot be true: open {}, high {}, low {}, close {}, volume {}",
         iso(batch.ts()[bad]),
-        open[bad],
-        high[bad],
-        low[bad],
-        close[bad],
-        volume[bad]
+        value(1),
+        value(2),
+        value(3),
+        value(4),
+        value(5)
     )))
 }
 

@@ -1,5 +1,10 @@
-//! Checks of an answer before it is stored. Wrong rows are an error, never silently dropped.
+//! Checks of an answer before it is stored, where wrong rows are an error and never silently dropped ([`check`]); of
+//! rows that are stored ([`validate`]); and of two sources against each other ([`reconcile`]).
 
 mod check;
+mod reconcile;
+mod validate;
 
 pub use check::{Checked, check, facts, gaps};
+pub use reconcile::{Reconciliation, Tolerance, reconcile};
+pub use validate::{Finding, Severity, Validation, validate};

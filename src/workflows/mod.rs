@@ -9,7 +9,9 @@ mod planner;
 mod prepare;
 mod repair;
 mod tally;
+mod validation;
 
 pub use backfill::{Backfill, BackfillSpec, Parts, Resume};
 pub use repair::{RepairReport, RepairSpec, repair};
 pub use tally::{Snapshot, Tally};
+pub use validation::{Pair, ValidationReport, detect_gaps, reconcile, validate};

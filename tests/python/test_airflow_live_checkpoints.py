@@ -26,9 +26,9 @@ DAG = f"""
     from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
     from quant_framework.orchestration.operators import BackfillOperator
     class Backfill(BackfillOperator):
-        def rate_limiter(self, context):
+        def build_rate_limiter(self, context):
             return AdaptiveRateLimiter(1000, 1000, 1)
-        def chunk_strategy(self, context):
+        def build_chunk_strategy(self, context):
             return FixedChunkStrategy(168)
         def build_workflow(self, context):
             workflow = super().build_workflow(context)

@@ -19,11 +19,11 @@ DAG = f"""
     from quant_framework.orchestration.operators import BackfillOperator
     class Backfill(BackfillOperator):
         # The connection as in the operator's own; the windows are those of the exchange under test.
-        def rate_limiter(self, context):
+        def build_rate_limiter(self, context):
             dsn, password = database(self.rate_limit_conn_id)
             scope = self.adapter(context).quota_scope
             return SharedRateLimiter(dsn, scope, windows=[{LIMIT}], password=password)
-        def chunk_strategy(self, context):
+        def build_chunk_strategy(self, context):
             return FixedChunkStrategy(168)
     dag = BackfillDagBuilder(
         dag_id="sharing", schedule=None, symbols={SYMBOLS}, timeframes=["1h"], operator=Backfill,

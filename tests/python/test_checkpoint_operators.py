@@ -239,7 +239,7 @@ def test_a_subclass_brings_its_own_store():
     memory = MemoryCheckpointStore()
 
     class Writer(CheckpointWriter):
-        def checkpoint_store(self, context):
+        def build_checkpoint_store(self, context):
             return memory
 
     run(Writer(task_id="write", series=SERIES, data=[FIRST]))

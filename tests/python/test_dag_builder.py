@@ -32,7 +32,7 @@ def test_the_example_of_the_seed_builds_one_mapped_task_per_series():
     (task,) = dag.tasks
     assert task.task_id == "backfill"
     assert len(task.expand_input.value) == 18
-    assert set(dag.params) == {"start", "end"}
+    assert set(dag.params) == {"symbols", "start", "end"}
 
 
 def test_fluent_and_keyword_forms_are_the_same():

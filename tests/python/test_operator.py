@@ -8,8 +8,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
 from conftest import END, START
+from quant_framework.errors import InvalidError
 from quant_framework.orchestration.operators import BackfillOperator
-from quant_framework.orchestration.operators.backfill_operators import owner
+from quant_framework.orchestration.operators.source import owner
 from quant_framework.testing import Fault
 
 
@@ -44,12 +45,34 @@ def test_a_task_returns_a_small_summary(operator, tmp_path):
     assert (tmp_path / "lake" / "bronze").is_dir()
 
 
-@pytest.mark.parametrize(
-    "options", [{"timeframes": ["7m"]}, {"start": None}, {"source": "nope"}, {"symbols": ["NOPE"]}]
-)
+@pytest.mark.parametrize("options", [{"start": None}, {"symbols": ["NOPE"]}, {"timeframes": "{{ params.none }}"}])
 def test_what_cannot_work_fails_without_retry(options, operator):
     with pytest.raises(AirflowFailException):
         operator(**options).execute({"ti": TaskInstance()})
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"timeframes": ["7m"]}, "timeframes: unknown timeframe"),
+        ({"data_types": ["trades"]}, "data_types: unknown data type"),
+        ({"source": "nope"}, "unknown source 'nope'"),
+        ({"adapter": "nope"}, "unknown source 'nope'"),
+        ({"adapter": 7}, "adapter int has no method fetch"),
+        ({"concurrency": 0}, "concurrency must be a whole number of at least 1, not 0"),
+        ({"max_wait": "soon"}, "max_wait must be seconds of at least 0, or None, not 'soon'"),
+        ({"resume": "maybe"}, "resume must be one of always, never, not 'maybe'"),
+        ({"lake": "s3://key:geheim@host/lake"}, "lake holds a password"),
+    ],
+)
+def test_a_wrong_argument_fails_when_the_dag_is_parsed_and_is_named(options, named, operator):
+    with pytest.raises(InvalidError, match=named):
+        operator(**options)
+
+
+def test_an_unknown_argument_fails_when_the_dag_is_parsed_and_is_named(operator):
+    with pytest.raises(TypeError, match="simbols"):
+        operator(simbols=["BTC"])
 
 
 def test_what_may_pass_is_left_to_a_retry(operator, exchange):

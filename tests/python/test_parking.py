@@ -27,7 +27,7 @@ SYMBOLS = ("BTCUSDT_PERP.A", "ETHUSDT_PERP.A", "SOLUSDT_PERP.A")
 class Daily(BackfillOperator):
     """A request for each day."""
 
-    def chunk_strategy(self, context: dict) -> FixedChunkStrategy:
+    def build_chunk_strategy(self, context: dict) -> FixedChunkStrategy:
         return FixedChunkStrategy(DAY)
 
 
@@ -254,9 +254,9 @@ DAG = """
     from quant_framework.orchestration.dag_builders import BackfillDagBuilder
     from quant_framework.orchestration.operators import BackfillOperator
     class Daily(BackfillOperator):
-        def chunk_strategy(self, context):
+        def build_chunk_strategy(self, context):
             return FixedChunkStrategy(24)
-        def rate_limiter(self, context):
+        def build_rate_limiter(self, context):
             return AdaptiveRateLimiter(1000, 1000, windows=[(6, 5.0)], place=self.rate_limit, scope="key")
     dag = BackfillDagBuilder(
         "by_folder", symbols=SYMBOLS, timeframes=["1h"], start="2026-01-05T00:00:00Z", end="2026-01-09T00:00:00Z",

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowRescheduleException
 
 from quant_framework.airflow.progress import STATE_KEY
 from quant_framework.ingestion.chunking import FixedChunkStrategy
-from quant_framework.orchestration.operators import BackfillOperator, backfill_operators
+from quant_framework.orchestration.operators import BackfillOperator, source
 from quant_framework.testing import Fault
 from test_operator import TaskInstance, operator  # noqa: F401 - the fixture
 
@@ -50,7 +50,7 @@ class BrokenStore(StateStore):
 
 
 class Chunked(BackfillOperator):
-    def chunk_strategy(self, context):
+    def build_chunk_strategy(self, context):
         return FixedChunkStrategy(24)
 
 
@@ -58,7 +58,7 @@ class Chunked(BackfillOperator):
 def task(operator, exchange, monkeypatch) -> Chunked:  # noqa: F811
     """A backfill in 14 chunks that reports much more often than it gets an answer."""
     exchange.inject(Fault("latency", times=None, value=0.05))
-    monkeypatch.setattr(backfill_operators, "INTERVAL", 0.01)
+    monkeypatch.setattr(source, "INTERVAL", 0.01)
     template = operator(concurrency=1)
     options = {name: getattr(template, name) for name in ("symbols", "timeframes", "start", "end", "adapter_options")}
     return Chunked(task_id="backfill", concurrency=1, **options)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, BaseOperator, Connection, Param
+from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Connection, Param
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
     AirflowRescheduleException,
+    AirflowSkipException,
 )
 
 __all__ = [
@@ -16,6 +17,9 @@ __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowRescheduleException",
+    "AirflowSkipException",
+    "Asset",
+    "AssetAlias",
     "BaseOperator",
     "Connection",
     "Param",

@@ -1,18 +1,28 @@
-"""The template of every DAG builder."""
+"""The template of every DAG builder: series, places, limits, outlets; one mapped task per series."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, ClassVar, TypeVar
 
 from quant_framework import settings
-from quant_framework.airflow.compat import DAG
-from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.airflow.compat import DAG, Asset, AssetAlias, Param
+from quant_framework.airflow.connections import refuse_password
+from quant_framework.errors import InvalidError
+from quant_framework.orchestration.checks import check_series
+from quant_framework.orchestration.operators import BackfillOperator
+
+Builder = TypeVar("Builder", bound="BaseDagBuilder")
+
+URLS = ("lake", "checkpoint", "rate_limit")
+PLACES = (*URLS, "minio_conn_id", "postgres_conn_id", "rate_limit_conn_id", "market_data_conn_id")
+SERIES = ("symbols", "timeframes", "data_types")
 
 
 class BaseDagBuilder:
-    """Keyword or fluent configuration, ``validate()`` and ``build()``. Subclasses override ``add_tasks``.
+    """Keyword or fluent configuration, ``validate()`` and ``build()``.
 
     Args:
         dag_id: the DAG's id.
@@ -22,10 +32,34 @@ class BaseDagBuilder:
         timeframes: ``1m`` to ``1M``.
         source: name of the source.
         data_types: by default ``["ohlcv"]``.
-        default_args: as for ``DAG``.
+        lake: URL of the bronze lake; by default see ``BackfillOperator``, as for everything down to ``rate_limit``.
+        checkpoint: URL of the checkpoints.
+        minio_conn_id: connection of an S3 server.
+        postgres_conn_id: connection of a PostgreSQL database.
+        market_data_conn_id: connection that holds the source's API key.
+        rate_limit: URL of the place where all workers share the source's quota.
+        rate_limit_conn_id: connection of the database where they share it; by default ``postgres_conn_id``.
+        adapter_options: options of the source's adapter.
+        pool: Airflow pool that every task takes a slot of.
+        outlets: assets (or their names) whose events get row counts and ranges. By default an asset alias named
+            ``quant_framework:<dag_id>`` that gets one asset per series with new rows.
+        operator: the operator class to map, for authors who subclass it.
+        operator_options: more arguments of the operator, such as ``execution_timeout`` or ``concurrency``.
+        default_args: as for ``DAG``, callbacks among them.
         dag_options: everything else goes to ``DAG`` as it is.
 
+    Series run side by side where a place to share the quota is named, and one after the other where it is not: the
+    default, a folder, is shared by the workers of one machine only. ``max_active_tis_per_dagrun`` in
+    ``operator_options`` says otherwise. When a run is triggered, its params choose symbols.
+
+    A subclass names ``operator_class`` and ``task_id``, and overrides ``arguments()`` for what its operator takes
+    beside series and places, ``params()`` for what can be said when a run is triggered, or ``add_tasks(dag)`` for
+    everything.
+
     """
+
+    operator_class: ClassVar[type[BackfillOperator]]
+    task_id: ClassVar[str]
 
     def __init__(
         self,
@@ -36,78 +70,214 @@ class BaseDagBuilder:
         timeframes: Sequence[str] = (),
         source: str = "coinalyze",
         data_types: Sequence[str] = ("ohlcv",),
+        *,
+        lake: str | None = None,
+        checkpoint: str | None = None,
+        minio_conn_id: str | None = None,
+        postgres_conn_id: str | None = None,
+        market_data_conn_id: str | None = None,
+        rate_limit: str | None = None,
+        rate_limit_conn_id: str | None = None,
+        adapter_options: dict[str, Any] | None = None,
+        pool: str | None = None,
+        outlets: Sequence[Asset | AssetAlias | str] | None = None,
+        operator: type[BackfillOperator] | None = None,
+        operator_options: dict[str, Any] | None = None,
         default_args: dict[str, Any] | None = None,
         **dag_options: Any,
     ) -> None:
         self.dag_id, self.description, self.schedule = dag_id, description, schedule
-        self.symbols, self.timeframes = list(symbols), list(timeframes)
-        self.source, self.data_types = source, list(data_types)
+        self.symbols, self.timeframes, self.data_types = symbols, timeframes, data_types
+        self.source = source
+        self.lake, self.checkpoint, self.rate_limit = lake, checkpoint, rate_limit
+        self.minio_conn_id, self.postgres_conn_id = minio_conn_id, postgres_conn_id
+        self.market_data_conn_id, self.rate_limit_conn_id = market_data_conn_id, rate_limit_conn_id
+        self.adapter_options, self.pool, self.outlets = adapter_options, pool, outlets
+        self.operator, self.operator_options = operator, dict(operator_options or {})
         self.default_args = {"retries": 3} | (default_args or {})
         self.dag_options = {"catchup": False, "tags": ["quant_framework", source]} | dag_options
 
-    def with_symbols(self, symbols: Sequence[str]) -> BaseDagBuilder:
+    def with_symbols(self: Builder, symbols: Sequence[str]) -> Builder:
         """Set the symbols."""
-        self.symbols = list(symbols)
-        return self
+        return self._set(symbols=symbols)
 
-    def with_timeframes(self, timeframes: Sequence[str]) -> BaseDagBuilder:
+    def with_timeframes(self: Builder, timeframes: Sequence[str]) -> Builder:
         """Set the timeframes."""
-        self.timeframes = list(timeframes)
-        return self
+        return self._set(timeframes=timeframes)
 
-    def with_data_types(self, data_types: Sequence[str]) -> BaseDagBuilder:
+    def with_data_types(self: Builder, data_types: Sequence[str]) -> Builder:
         """Set the data types."""
-        self.data_types = list(data_types)
-        return self
+        return self._set(data_types=data_types)
 
-    def with_source(self, source: str) -> BaseDagBuilder:
+    def with_source(self: Builder, source: str) -> Builder:
         """Set the source."""
-        self.source = source
-        return self
+        return self._set(source=source)
 
-    def with_schedule(self, schedule: Any) -> BaseDagBuilder:
+    def with_schedule(self: Builder, schedule: Any) -> Builder:
         """Set the schedule; ``None`` runs on trigger only."""
-        self.schedule = schedule
+        return self._set(schedule=schedule)
+
+    def with_lake(self: Builder, lake: str) -> Builder:
+        """Set the lake's URL."""
+        return self._set(lake=lake)
+
+    def with_checkpoint(self: Builder, checkpoint: str) -> Builder:
+        """Set the checkpoints' URL."""
+        return self._set(checkpoint=checkpoint)
+
+    def with_connections(self: Builder, **conn_ids: str) -> Builder:
+        """Set connections: ``minio_conn_id, postgres_conn_id, rate_limit_conn_id, market_data_conn_id``."""
+        unknown = sorted(set(conn_ids) - set(PLACES).difference(URLS))
+        if unknown:
+            raise InvalidError(f"there is no connection argument {unknown[0]!r}")
+        return self._set(**conn_ids)
+
+    def with_pool(self: Builder, pool: str) -> Builder:
+        """Set the pool."""
+        return self._set(pool=pool)
+
+    def with_outlets(self: Builder, outlets: Sequence[Asset | AssetAlias | str]) -> Builder:
+        """Set the assets that are told of new rows."""
+        return self._set(outlets=outlets)
+
+    def with_default_args(self: Builder, **default_args: Any) -> Builder:
+        """Add default arguments of the tasks, such as ``on_failure_callback``."""
+        return self._set(default_args=self.default_args | default_args)
+
+    def with_operator_options(self: Builder, **operator_options: Any) -> Builder:
+        """Add arguments of the operator, such as ``concurrency`` or ``max_active_tis_per_dagrun``."""
+        return self._set(operator_options=self.operator_options | operator_options)
+
+    def with_dag_options(self: Builder, **dag_options: Any) -> Builder:
+        """Add arguments of the DAG, such as ``on_failure_callback`` or ``max_active_runs``."""
+        return self._set(dag_options=self.dag_options | dag_options)
+
+    def _set(self: Builder, **values: Any) -> Builder:
+        for name, value in values.items():
+            setattr(self, name, value)
         return self
 
     def validate(self) -> tuple[bool, list[str]]:
         """Whether the configuration is right, and everything that is not; never raises."""
-        errors = [
-            f"{name} is empty" for name in ("dag_id", "symbols", "timeframes", "data_types") if not getattr(self, name)
-        ]
-        if self.source not in settings.SOURCES:
-            errors.append(f"unknown source {self.source!r}; use one of {', '.join(settings.SOURCES)}")
-        errors += self._check_series()
-        return not errors, errors
+        errors = [f"dag_id must be a text that is not empty, not {self.dag_id!r}"] if not _is_name(self.dag_id) else []
+        found = {name: _check_names(name, getattr(self, name)) for name in SERIES}
+        errors += [error for wrong in found.values() for error in wrong]
+        errors += check_series(*([] if found[name] else getattr(self, name) for name in SERIES[1:]))
+        errors += self._check_places()
+        errors += _unknown("DAG", self.dag_options, DAG) + _unknown("operator", self.operator_options, self._operator())
+        return not (errors := errors or self._try()), errors
 
-    def _check_series(self) -> list[str]:
-        from quant_framework.ingestion.adapters import FetchRequest
-
-        errors: list[str] = []
-        start, end = (datetime.fromisoformat(f"2024-01-0{day}T00:00:00+00:00") for day in (1, 2))
-        series = [("ohlcv", timeframe) for timeframe in self.timeframes] + [(kind, "1h") for kind in self.data_types]
-        for data_type, timeframe in series:
+    def _check_places(self) -> list[str]:
+        errors = []
+        if self.rate_limit and self.rate_limit_conn_id:
+            errors.append("rate_limit and rate_limit_conn_id name two places; leave one out")
+        checks = [(refuse_password, getattr(self, name), name) for name in URLS]
+        for check, *arguments in [*checks, (settings.check_source, self.source)]:
             try:
-                FetchRequest(f"source/{data_type}/symbol/{timeframe}", start, end)
-            except QuantFrameworkError as error:
+                check(*arguments)
+            except InvalidError as error:
                 errors.append(str(error))
         return errors
+
+    def _try(self) -> list[str]:
+        """What Airflow or the operator have against it: a mapped task checks its arguments only when it runs."""
+        try:
+            self._operator()(task_id=self.task_id, **self.series()[0], **self._task_options())
+            self._build()
+        except Exception as error:
+            return [f"{type(error).__name__}: {error}" if not isinstance(error, InvalidError) else str(error)]
+        return []
 
     def build(self) -> DAG:
         """The DAG; ``InvalidError`` with everything that is wrong."""
         valid, errors = self.validate()
         if not valid:
             raise InvalidError(f"DAG {self.dag_id!r}: {'; '.join(errors)}")
-        with DAG(
-            dag_id=self.dag_id,
-            description=self.description,
-            schedule=self.schedule,
-            default_args=self.default_args,
-            **self.dag_options,
-        ) as dag:
+        return self._build()
+
+    def _build(self) -> DAG:
+        options = self.dag_options | {"params": self.params() | (self.dag_options.get("params") or {})}
+        named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.schedule}
+        with DAG(**named, default_args=self.default_args, **options) as dag:
             self.add_tasks(dag)
         return dag
 
+    def series(self) -> list[dict[str, list[str]]]:
+        """The arguments of each mapped task: one series."""
+        return [
+            {"symbols": [symbol], "timeframes": [timeframe], "data_types": [data_type]}
+            for symbol in self.symbols
+            for data_type in self.data_types
+            for timeframe in self.timeframes
+        ]
+
+    def params(self) -> dict[str, Param]:
+        """What can be said when a run is triggered."""
+        one_of = {"type": "string", "enum": list(self.symbols)}
+        text = "only these symbols; none means all"
+        return {"symbols": Param(None, type=["null", "array"], items=one_of, description=text)}
+
+    def arguments(self) -> dict[str, Any]:
+        """What the operator takes beside series and places."""
+        return {}
+
+    def _operator(self) -> type[BackfillOperator]:
+        return self.operator or self.operator_class
+
+    def _task_options(self) -> dict[str, Any]:
+        is_shared = bool(self.rate_limit or self.rate_limit_conn_id or self.postgres_conn_id)
+        places = {name: getattr(self, name) for name in PLACES}
+        options = {
+            "source": self.source,
+            "adapter_options": self.adapter_options,
+            "only_symbols": "{{ params.symbols | default(none) | tojson }}",
+            "outlets": self._outlets(),
+            **({} if self.pool is None else {"pool": self.pool}),
+            **({} if is_shared else {"max_active_tis_per_dagrun": 1}),
+        }
+        return places | options | self.arguments() | self.operator_options
+
+    def _outlets(self) -> list[Asset | AssetAlias]:
+        if self.outlets is None:
+            return [AssetAlias(f"quant_framework:{self.dag_id}")]
+        return [Asset(outlet) if isinstance(outlet, str) else outlet for outlet in self.outlets]
+
     def add_tasks(self, dag: DAG) -> None:
-        """Add the tasks; called inside the DAG's context."""
-        raise NotImplementedError(f"{type(self).__name__} does not override add_tasks")
+        """Add the tasks; called inside the DAG's context. By default one mapped task, whose map index is a series."""
+        named = "{{ task.symbols[0] }} {{ task.data_types[0] }} {{ task.timeframes[0] }}"
+        options = {"map_index_template": named} | self._task_options()
+        self._operator().partial(task_id=self.task_id, **options).expand_kwargs(self.series())
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _check_names(argument: str, values: Any) -> list[str]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        return [f"{argument} must be a list of names, not {values!r}"]
+    if not values:
+        return [f"{argument} is empty"]
+    wrong = [value for value in values if not _is_name(value)]
+    twice = sorted({value for value in values if _is_name(value) and list(values).count(value) > 1})
+    return [f"{argument} holds {value!r}, which is no name" for value in wrong] + [
+        f"{argument} holds {value!r} twice" for value in twice
+    ]
+
+
+def _unknown(what: str, options: Any, target: type) -> list[str]:
+    """Names that none of ``target``'s constructors takes."""
+    if not isinstance(options, dict):
+        return [f"{what} options must be a dict, not {options!r}"]
+    if not options:
+        return []
+    known = {name for part in target.__mro__ if "__init__" in vars(part) for name in _parameters(part)}
+    errors = []
+    for name in sorted(set(options) - known):
+        close = get_close_matches(name, known, 1)
+        errors.append(f"{what} has no argument {name!r}" + (f" (did you mean {close[0]!r}?)" if close else ""))
+    return errors
+
+
+def _parameters(part: type) -> list[str]:
+    return [name for name in inspect.signature(part.__init__).parameters if name not in ("self", "args", "kwargs")]

@@ -1,26 +1,43 @@
-"""What every operator shares: errors, parking, kill and timeout, in one place."""
+"""What every operator shares: places, errors, parking, kill and timeout, assets, lineage."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import FrameType
 from typing import Any
 
+from quant_framework.airflow.assets import announce
 from quant_framework.airflow.compat import (
     AirflowException,
     AirflowFailException,
     AirflowRescheduleException,
     BaseOperator,
 )
+from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_password
+from quant_framework.errors import InvalidError, RateLimitedError
+from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
 
 DEFERRED = (signal.SIGTERM, signal.SIGALRM)
 """Kill and execution_timeout."""
+
+UNSET = (None, "", "None")
+"""A template of a parameter without a value renders as ``"None"``."""
+
+
+def given(value: Any) -> Any:
+    """``value``, or ``None`` where an argument or its template says nothing."""
+    return None if value in UNSET else value
+
+
+def is_template(value: Any) -> bool:
+    """Whether ``value`` is known only when the task runs."""
+    return not isinstance(value, str) or "{{" in value or "{%" in value
 
 
 def one_line(error: dict[str, Any]) -> str:
@@ -29,25 +46,81 @@ def one_line(error: dict[str, Any]) -> str:
 
 
 class BaseDataOperator(BaseOperator):
-    """Runs a workflow inside a task.
+    """Does a piece of work inside a task.
 
-    A subclass overrides ``build_workflow(context)``. The run obeys ``execution_timeout`` and kills: it finishes
-    its writes, commits, and then fails in a way that Airflow retries; the retry resumes. A wait for quota
-    beyond the workflow's ``max_wait`` parks the task and frees its slot.
+    Args:
+        lake: URL of the bronze lake; by default ``QUANT_FRAMEWORK_LAKE`` or a folder in Airflow's home.
+        checkpoint: URL of the checkpoints; by default ``QUANT_FRAMEWORK_CHECKPOINT`` or a folder in Airflow's home.
+        minio_conn_id: connection of the S3 server that holds the checkpoints (``checkpoint`` or its extra names the
+            bucket), and the lake where that is ``s3://``.
+        postgres_conn_id: connection of the database that holds the checkpoints; with ``minio_conn_id`` a hybrid.
+
+    A subclass overrides ``build_workflow(context)``, or ``work(context)`` where there is no workflow; an author's own
+    lake or checkpoints come from ``build_writer(context)`` and ``build_checkpoint_store(context)``.
+
+    The task obeys ``execution_timeout`` and kills: a workflow finishes its writes, commits, and then fails in a way
+    that Airflow retries; the retry resumes. A wait for quota that is too long parks the task and frees its slot. What
+    can never work fails without a retry.
+
     """
+
+    template_fields: Sequence[str] = ("lake", "checkpoint", "minio_conn_id", "postgres_conn_id")
+    ui_color = "#e8f4ea"
 
     # Airflow 2 honours the date of a reschedule only where this is true.
     reschedule = True
 
     _workflow: BaseWorkflow | None = None
     _killed = False
+    _places: dict[str, list[str]] | None = None
+    _result: dict[str, Any] | None = None
+
+    def __init__(
+        self,
+        *,
+        lake: str | None = None,
+        checkpoint: str | None = None,
+        minio_conn_id: str | None = None,
+        postgres_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        refuse_password(lake, "lake")
+        refuse_password(checkpoint, "checkpoint")
+        self.lake = lake
+        self.checkpoint = checkpoint
+        self.minio_conn_id = minio_conn_id
+        self.postgres_conn_id = postgres_conn_id
+
+    def build_writer(self, context: dict[str, Any]) -> IDataWriter:
+        """The lake; override to bring your own."""
+        return open_bronze(given(self.lake), given(self.minio_conn_id))
+
+    def build_checkpoint_store(self, context: dict[str, Any]) -> ICheckpointStore:
+        """What is remembered; override to bring your own."""
+        return open_checkpoints(given(self.checkpoint), given(self.minio_conn_id), given(self.postgres_conn_id))
 
     def build_workflow(self, context: dict[str, Any]) -> BaseWorkflow:
         """The workflow to run; called in ``execute``, so connections and environment may be read here."""
-        raise NotImplementedError(f"{type(self).__name__} does not override build_workflow")
+        raise NotImplementedError(f"{type(self).__name__} overrides neither build_workflow nor work")
 
-    def execute(self, context: dict[str, Any]) -> dict[str, Any]:
-        """Run the workflow and return a small summary."""
+    def execute(self, context: dict[str, Any]) -> Any:
+        """Do the work and return a small summary."""
+        try:
+            result = self.work(context)
+        except RateLimitedError as error:
+            if error.until is None:
+                raise
+            raise AirflowRescheduleException(error.until) from error
+        except InvalidError as error:
+            raise AirflowFailException(str(error)) from error
+        if self._killed:
+            raise AirflowException("terminated; a retry does it again")
+        announce(self, context, result)
+        return result
+
+    def work(self, context: dict[str, Any]) -> Any:
+        """Run the workflow; the summary of its result."""
         try:
             self._workflow = self.build_workflow(context)
         except ValueError as error:
@@ -57,6 +130,7 @@ class BaseDataOperator(BaseOperator):
         workflow_context = AirflowWorkflowContext(ti=context["ti"], params=context.get("params"))
         with self._deferred_signals() as raised:
             result = asyncio.run(self._workflow.execute(workflow_context))
+        self._result = result
         self.report(result, context)
         if raised:
             raise raised[0]

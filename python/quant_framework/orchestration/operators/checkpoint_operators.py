@@ -6,52 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from quant_framework.airflow.compat import AirflowFailException, BaseOperator
-from quant_framework.airflow.connections import open_checkpoints, refuse_password
-from quant_framework.ingestion.backfill import CheckpointStore
+from quant_framework.errors import InvalidError
+from quant_framework.orchestration.operators.base import BaseDataOperator, given
 from quant_framework.orchestration.tasks import delete_checkpoint, read_checkpoint, write_checkpoint
 
 ACTIONS = ("merge", "reset", "delete")
 
 
-class _CheckpointOperator(BaseOperator):
-    """Opens the store in ``execute``; a wrong argument or connection fails without retry."""
-
-    template_fields: Sequence[str] = ("series", "checkpoint", "minio_conn_id", "postgres_conn_id")
-
-    def __init__(
-        self,
-        *,
-        series: str,
-        checkpoint: str | None = None,
-        minio_conn_id: str | None = None,
-        postgres_conn_id: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        refuse_password(checkpoint, "checkpoint")
-        self.series = series
-        self.checkpoint = checkpoint
-        self.minio_conn_id = minio_conn_id
-        self.postgres_conn_id = postgres_conn_id
-
-    def checkpoint_store(self, context: dict[str, Any]) -> CheckpointStore:
-        """The store; override to bring your own."""
-        return open_checkpoints(self.checkpoint, self.minio_conn_id, self.postgres_conn_id)
-
-    def work(self, store: CheckpointStore) -> dict[str, Any] | None:
-        """What the task does with the store."""
-        raise NotImplementedError(f"{type(self).__name__} does not override work")
-
-    def execute(self, context: dict[str, Any]) -> dict[str, Any] | None:
-        """Run the task; its result is a small dict."""
-        try:
-            return self.work(self.checkpoint_store(context))
-        except ValueError as error:
-            raise AirflowFailException(str(error)) from error
-
-
-class CheckpointReader(_CheckpointOperator):
+class CheckpointReader(BaseDataOperator):
     """Reads what is known of a series; the result of ``read_checkpoint`` goes to XCom.
 
     Args:
@@ -64,23 +26,22 @@ class CheckpointReader(_CheckpointOperator):
 
     """
 
-    template_fields: Sequence[str] = (*_CheckpointOperator.template_fields, "start", "end")
+    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "series", "start", "end")
 
     def __init__(
         self, *, series: str, start: datetime | str | None = None, end: datetime | str | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(series=series, **kwargs)
+        super().__init__(**kwargs)
+        self.series = series
         self.start = start
         self.end = end
 
-    def work(self, store: CheckpointStore) -> dict[str, Any]:
+    def work(self, context: dict[str, Any]) -> dict[str, Any]:
         """Read."""
-        # A template of a parameter without a value renders as "None".
-        start, end = (None if moment in (None, "", "None") else moment for moment in (self.start, self.end))
-        return read_checkpoint(self.series, start, end, store)
+        return read_checkpoint(self.series, given(self.start), given(self.end), self.build_checkpoint_store(context))
 
 
-class CheckpointWriter(_CheckpointOperator):
+class CheckpointWriter(BaseDataOperator):
     """Changes what is known of a series.
 
     Args:
@@ -94,7 +55,7 @@ class CheckpointWriter(_CheckpointOperator):
 
     """
 
-    template_fields: Sequence[str] = (*_CheckpointOperator.template_fields, "data", "empty", "cursor")
+    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "series", "data", "empty", "cursor")
 
     def __init__(
         self,
@@ -106,16 +67,18 @@ class CheckpointWriter(_CheckpointOperator):
         cursor: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(series=series, **kwargs)
+        super().__init__(**kwargs)
+        self.series = series
         if action not in ACTIONS:
-            raise ValueError(f"action must be one of {', '.join(ACTIONS)}, not {action!r}")
+            raise InvalidError(f"action must be one of {', '.join(ACTIONS)}, not {action!r}")
         self.action = action
         self.data = data
         self.empty = empty
         self.cursor = cursor
 
-    def work(self, store: CheckpointStore) -> dict[str, Any] | None:
+    def work(self, context: dict[str, Any]) -> dict[str, Any] | None:
         """Write."""
+        store = self.build_checkpoint_store(context)
         if self.action == "delete":
             return delete_checkpoint(self.series, store)
         return write_checkpoint(self.series, self.data, self.empty, self.cursor, self.action == "reset", store)

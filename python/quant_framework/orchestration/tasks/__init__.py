@@ -1,5 +1,24 @@
-"""Plain functions for TaskFlow: ``task(read_checkpoint)(series=...)``. They import no Airflow."""
+"""Plain functions for TaskFlow: ``task(fetch_ohlcv)(symbol=...)``. They import no Airflow."""
 
 from quant_framework.orchestration.tasks.checkpoint_tasks import delete_checkpoint, read_checkpoint, write_checkpoint
+from quant_framework.orchestration.tasks.fetch_tasks import fetch_ohlcv, fetch_open_interest
+from quant_framework.orchestration.tasks.validation_tasks import (
+    detect_gaps,
+    reconcile_sources,
+    validate_rows,
+    validate_staged,
+)
+from quant_framework.orchestration.tasks.write_tasks import write_bronze
 
-__all__ = ["delete_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "delete_checkpoint",
+    "detect_gaps",
+    "fetch_ohlcv",
+    "fetch_open_interest",
+    "read_checkpoint",
+    "reconcile_sources",
+    "validate_rows",
+    "validate_staged",
+    "write_bronze",
+    "write_checkpoint",
+]

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from quant_framework import settings
 from quant_framework.errors import InvalidError
-from quant_framework.ingestion.backfill import Checkpoint, CheckpointStore, open_checkpoint_store
+from quant_framework.ingestion.backfill import Checkpoint, CheckpointStore
+from quant_framework.orchestration.tasks.places import open_store
+from quant_framework.orchestration.tasks.running import Moment, aware
 
 __all__ = ["delete_checkpoint", "read_checkpoint", "write_checkpoint"]
 
 MOST = 100
 """So many ranges go into a result; XComs are small."""
-
-Moment = datetime | str
 
 
 def read_checkpoint(
@@ -37,7 +36,7 @@ def read_checkpoint(
         ``data_ranges, empty_ranges, pending_ranges`` count all.
 
     """
-    held = _store(checkpoint).load_sync(_text(series, "series"))
+    held = open_store(checkpoint).load_sync(_text(series, "series"))
     known = held or Checkpoint()
     result = {
         "series": series,
@@ -51,7 +50,7 @@ def read_checkpoint(
     if (start is None) != (end is None):
         raise InvalidError("start and end belong together", "pass both, or none")
     if start is not None and end is not None:
-        lists["pending"] = known.missing(_moment(start, "start"), _moment(end, "end"))
+        lists["pending"] = known.missing(aware(start, "start"), aware(end, "end"))
     for name, ranges in lists.items():
         result[name] = [[low.isoformat(), high.isoformat()] for low, high in ranges[:MOST]]
         result[f"{name}_ranges"] = len(ranges)
@@ -82,7 +81,7 @@ def write_checkpoint(
     """
     ranges = {"data": _ranges(data, "data"), "empty": _ranges(empty, "empty")}
     series, cursor = _text(series, "series"), None if cursor is None else _text(cursor, "cursor")
-    store = _store(checkpoint)
+    store = open_store(checkpoint)
     held = None if reset else store.load_sync(series)
     generation = store.reset_sync(series) if reset else held.generation if held else 0
     if any(ranges.values()) or cursor is not None:
@@ -92,15 +91,7 @@ def write_checkpoint(
 
 def delete_checkpoint(series: str, checkpoint: str | CheckpointStore | None = None) -> None:
     """Remove every trace of ``series``; no error where there is none."""
-    _store(checkpoint).delete_sync(_text(series, "series"))
-
-
-def _store(checkpoint: str | CheckpointStore | None) -> CheckpointStore:
-    if checkpoint is None or isinstance(checkpoint, str):
-        return open_checkpoint_store(checkpoint or settings.checkpoint_url())
-    if not hasattr(checkpoint, "load_sync"):
-        raise InvalidError(f"checkpoint must be a URL or a store, not a {type(checkpoint).__name__}")
-    return checkpoint
+    open_store(checkpoint).delete_sync(_text(series, "series"))
 
 
 def _text(value: str, name: str) -> str:
@@ -112,7 +103,7 @@ def _text(value: str, name: str) -> str:
 def _ranges(pairs: Sequence[Sequence[Moment]], name: str) -> list[tuple[datetime, datetime]]:
     if not _is_list(pairs) or not all(_is_list(pair) and len(pair) == 2 for pair in pairs):
         raise InvalidError(f"{name} must be a list of pairs [start, end], not {str(pairs)[:80]!r}")
-    ranges = [(_moment(low, name), _moment(high, name)) for low, high in pairs]
+    ranges = [(aware(low, name), aware(high, name)) for low, high in pairs]
     for low, high in ranges:
         if low >= high:
             raise InvalidError(f"{name}: {high.isoformat()} is not after {low.isoformat()}")
@@ -121,13 +112,3 @@ def _ranges(pairs: Sequence[Sequence[Moment]], name: str) -> list[tuple[datetime
 
 def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _moment(value: Moment, name: str) -> datetime:
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except (AttributeError, TypeError, ValueError):
-        raise InvalidError(f"{name}: {value!r} is not an ISO 8601 time") from None
-    if moment.tzinfo is None:
-        raise InvalidError(f"{name}: {value} has no time zone", "add Z or +00:00")
-    return moment

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from quant_framework._core import AdaptiveChunkStrategy, Backfill, drain_log
-from quant_framework.errors import QuantFrameworkError
+from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, drain_log
+from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.rate_limit import preset
 from quant_framework.orchestration.ports import (
     ICheckpointStore,
@@ -90,7 +90,7 @@ class BackfillWorkflow(BaseWorkflow):
         self.writer = writer
         self.checkpoint_store = checkpoint_store
         self.chunk_strategy = chunk_strategy or AdaptiveChunkStrategy()
-        self.rate_limiter = rate_limiter or preset(getattr(adapter, "source", ""))
+        self.rate_limiter = rate_limiter or default_limiter(adapter)
         self.parameters = dict(zip(PARAMETERS, (symbols, timeframes, data_types, start, end), strict=True))
         self.options = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}
         self.options |= {
@@ -121,17 +121,22 @@ class BackfillWorkflow(BaseWorkflow):
         """Chunks, requests, weight and least duration, before anything runs."""
         return await self._prepare(context).plan()
 
+    def read(self, context: IWorkflowContext | None) -> dict[str, Any]:
+        """The parameters, those that were not given from the context."""
+        given = self.parameters.items()
+        held = {name: context.get_state(name) if value is None and context else value for name, value in given}
+        held["data_types"] = held["data_types"] or ["ohlcv"]
+        return held
+
     def _prepare(self, context: IWorkflowContext | None) -> Backfill:
-        values = dict(self.parameters)
-        for name in PARAMETERS:
-            if values[name] is None and context is not None:
-                values[name] = context.get_state(name)
-        values["data_types"] = values["data_types"] or ["ohlcv"]
+        return self.backfill(self.read(context))
+
+    def backfill(self, values: dict[str, Any]) -> Backfill:
+        """The core's run of ``values``; ``InvalidError`` where one of them is wrong."""
         for name in ("symbols", "timeframes", "data_types"):
             values[name] = [values[name]] if isinstance(values[name], str) else list(values[name] or [])
         for name in ("start", "end"):
-            if isinstance(values[name], str):
-                values[name] = datetime.fromisoformat(values[name].replace("Z", "+00:00"))
+            values[name] = moment(values[name], name)
         run = Backfill(
             adapter=self.adapter,
             writer=self.writer,
@@ -192,6 +197,21 @@ class BackfillWorkflow(BaseWorkflow):
         )
         for error in result.get("errors", []):
             log.error("%s: %s", error.get("series") or "backfill", error["message"])
+
+
+def default_limiter(adapter: Any) -> IRateLimiter | None:
+    """What the adapter's source documents; a lake has no quota."""
+    return None if isinstance(adapter, LakeAdapter) else preset(getattr(adapter, "source", ""))
+
+
+def moment(value: Any, name: str) -> Any:
+    """ISO 8601 text as a datetime; anything else as it is, for the core to judge."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        raise InvalidError(f"{name}: {value!r} is not an ISO 8601 time") from None
 
 
 def _log_core() -> None:

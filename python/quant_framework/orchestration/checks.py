@@ -1,0 +1,42 @@
+"""Checks of what authors write, before quota or time is spent; shared by operators and builders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from quant_framework._core import FetchRequest
+from quant_framework.errors import InvalidError, QuantFrameworkError
+
+RESUME = ("always", "never")
+
+_START, _END = (datetime(2024, 1, day, tzinfo=timezone.utc) for day in (1, 2))
+
+
+def check_series(timeframes: Iterable[str], data_types: Iterable[str]) -> list[str]:
+    """What is wrong with timeframes and data types, a line each."""
+    errors: list[str] = []
+    pairs = [("timeframes", "ohlcv", timeframe) for timeframe in timeframes]
+    for argument, data_type, timeframe in pairs + [("data_types", kind, "1h") for kind in data_types]:
+        try:
+            FetchRequest(f"source/{data_type}/symbol/{timeframe}", _START, _END)
+        except QuantFrameworkError as error:
+            errors.append(f"{argument}: {error}")
+    return errors
+
+
+def check_options(*, concurrency: Any, max_wait: Any, resume: Any) -> None:
+    """``InvalidError``, naming the argument, where one cannot be."""
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise InvalidError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
+    if max_wait is not None and (not isinstance(max_wait, int | float) or not max_wait >= 0):
+        raise InvalidError(f"max_wait must be seconds of at least 0, or None, not {max_wait!r}")
+    if resume not in RESUME:
+        raise InvalidError(f"resume must be one of {', '.join(RESUME)}, not {resume!r}")
+
+
+def check_lookback(lookback: Any) -> None:
+    """``InvalidError`` where ``lookback`` is no length of time."""
+    if lookback is not None and (not isinstance(lookback, timedelta) or lookback <= timedelta(0)):
+        raise InvalidError(f"lookback must be a timedelta above 0, not {lookback!r}")

@@ -1,0 +1,95 @@
+"""Fetch one series into a staging place beside the lake; a write operator takes it from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from quant_framework import settings
+from quant_framework.airflow.config import option
+from quant_framework.airflow.connections import refuse_password
+from quant_framework.airflow.staging import open_stage, task_stage
+from quant_framework.errors import InvalidError
+from quant_framework.orchestration.operators.base import given
+from quant_framework.orchestration.operators.source import SourceOperator, run_range
+from quant_framework.orchestration.tasks.fetch_tasks import Stage, stage_reference, stage_workflow
+from quant_framework.orchestration.workflows import BackfillWorkflow
+
+Moment = datetime | str
+
+
+class _FetchOperator(SourceOperator):
+    """Fetches, checks and stages one series. Subclasses name what they fetch."""
+
+    data_type: ClassVar[str]
+
+    template_fields: Sequence[str] = (*SourceOperator.template_fields, "symbol", "timeframe", "start", "end", "staging")
+
+    def __init__(
+        self,
+        *,
+        symbol: str,
+        timeframe: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        bars: int = 1000,
+        staging: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        refuse_password(staging, "staging")
+        self.check([timeframe])
+        if not isinstance(bars, int) or bars < 1:
+            raise InvalidError(f"bars must be a whole number of at least 1, not {bars!r}")
+        self.symbol = symbol
+        self.timeframe = timeframe
+        self.start = start
+        self.end = end
+        self.bars = bars
+        self.staging = staging
+
+    def build_stage(self, context: dict[str, Any]) -> Stage:
+        """Where the rows of this task are staged: the same place for every try; override to bring your own."""
+        root = given(self.staging) or option("staging") or settings.staging_url(given(self.lake) or option("lake"))
+        return open_stage(task_stage(root, context), given(self.minio_conn_id))
+
+    def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
+        """The run, from plain values."""
+        start, end = run_range(context, self.start, self.end)
+        self._stage = self.build_stage(context)
+        wanted = {"symbol": self.symbol, "timeframe": self.timeframe, "data_type": self.data_type}
+        return stage_workflow(self._stage, **wanted, start=start, end=end, bars=self.bars, **self.parts(context))
+
+    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The reference to what was staged."""
+        reference = stage_reference(result, self._stage)
+        self._places = {"inputs": [reference["series"]] if reference["series"] else [], "outputs": [self._stage.url]}
+        return reference
+
+
+class FetchOHLCVOperator(_FetchOperator):
+    """Fetches, checks and stages the bars (open, high, low, close, volume) of one series.
+
+    Args:
+        symbol: the source's own name, or one that it can resolve (``BTC``).
+        timeframe: ``1m`` to ``1M``.
+        start: first bar, aware datetime or ISO 8601 text (templated); by default the start of the run's data interval.
+        end: end (exclusive); by default the end of the run's data interval, else now.
+        bars: where there is no start either, so many bars before the end are fetched.
+        staging: URL of the place for rows on their way into the lake; by default ``QUANT_FRAMEWORK_STAGING`` or the
+            folder ``staging`` beside the lake. What was staged is kept for seven days.
+
+    The result is a small reference to what was staged (see ``fetch_ohlcv``), which a write or validation operator
+    downstream finds by itself. A task that is killed or parked goes on where it was. Everything else is as for
+    ``SourceOperator``.
+
+    """
+
+    data_type = "ohlcv"
+
+
+class FetchOIOperator(_FetchOperator):
+    """Fetches, checks and stages the open interest of one market; otherwise as ``FetchOHLCVOperator``."""
+
+    data_type = "open_interest"

@@ -1,0 +1,154 @@
+"""What the operators share that ask a source: its adapter, its quota, the range of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from quant_framework import settings
+from quant_framework.airflow.connections import open_limiter, refuse_password
+from quant_framework.airflow.progress import INTERVAL, TaskProgress
+from quant_framework.errors import InvalidError
+from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
+from quant_framework.orchestration.checks import check_options, check_series
+from quant_framework.orchestration.operators.base import BaseDataOperator, given, is_template
+from quant_framework.orchestration.ports import IChunkStrategy, IDataAdapter, IRateLimiter
+
+
+class SourceOperator(BaseDataOperator):
+    """Asks a source.
+
+    Args:
+        adapter: the source, an object with ``source`` and ``fetch(request)``, or a source's name.
+        source: name of the source, where ``adapter`` is not given; ``adapter_options`` go to its adapter.
+        market_data_conn_id: connection that holds the source's API key, its server and more options.
+        rate_limit: URL of the place where all workers share the source's quota (``postgresql://user@host/name``, or
+            ``file:///folder`` for one machine); by default ``QUANT_FRAMEWORK_RATE_LIMIT`` or a folder in Airflow's
+            home.
+        rate_limit_conn_id: connection of the database where they share it; by default ``postgres_conn_id``.
+        concurrency: requests in flight.
+        max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.
+        resume: ``always`` or ``never``.
+
+    A subclass overrides ``build_adapter(context)``, ``build_rate_limiter(context)``, ``build_chunk_strategy(context)``,
+    or what ``BaseDataOperator`` names.
+
+    """
+
+    template_fields: Sequence[str] = (
+        *BaseDataOperator.template_fields,
+        "source",
+        "market_data_conn_id",
+        "rate_limit",
+        "rate_limit_conn_id",
+    )
+    # An adapter holds connections: copies of a task share it.
+    shallow_copy_attrs: Sequence[str] = ("adapter",)
+
+    _progress: TaskProgress | None = None
+    _adapter: IDataAdapter | None = None
+
+    def __init__(
+        self,
+        *,
+        adapter: IDataAdapter | str | None = None,
+        source: str = "coinalyze",
+        adapter_options: dict[str, Any] | None = None,
+        market_data_conn_id: str | None = None,
+        rate_limit: str | None = None,
+        rate_limit_conn_id: str | None = None,
+        concurrency: int = 8,
+        max_wait: float | None = 120.0,
+        resume: str = "always",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        refuse_password(rate_limit, "rate_limit")
+        if not isinstance(adapter, str | None) and not hasattr(adapter, "fetch"):
+            raise InvalidError(f"adapter {type(adapter).__name__} has no method fetch(request)")
+        check_options(concurrency=concurrency, max_wait=max_wait, resume=resume)
+        self.adapter = None if isinstance(adapter, str) else adapter
+        self.source = adapter if isinstance(adapter, str) else source
+        if self.adapter is None and market_data_conn_id is None and not is_template(self.source):
+            settings.check_source(self.source)
+        self.adapter_options = adapter_options
+        self.market_data_conn_id = market_data_conn_id
+        self.rate_limit = rate_limit
+        self.rate_limit_conn_id = rate_limit_conn_id
+        self.concurrency = concurrency
+        self.max_wait = max_wait
+        self.resume = resume
+
+    def build_adapter(self, context: dict[str, Any]) -> IDataAdapter:
+        """The source; override to bring your own."""
+        if self.adapter is not None:
+            return self.adapter
+        source, options = self.source, dict(self.adapter_options or {})
+        if conn_id := given(self.market_data_conn_id):
+            from quant_framework.airflow.connections import adapter_options
+
+            named, held = adapter_options(conn_id)
+            source, options = named or source, held | options
+        return settings.open_adapter(source, **options)
+
+    def build_rate_limiter(self, context: dict[str, Any]) -> IRateLimiter:
+        """The source's quota; override to bring your own."""
+        place, conn_id = given(self.rate_limit), given(self.rate_limit_conn_id)
+        conn_id = conn_id or (None if place else given(self.postgres_conn_id))
+        return open_limiter(self._adapter or self.build_adapter(context), place, conn_id)
+
+    def build_chunk_strategy(self, context: dict[str, Any]) -> IChunkStrategy:
+        """How ranges are cut; override to bring your own."""
+        return AdaptiveChunkStrategy()
+
+    def parts(self, context: dict[str, Any]) -> dict[str, Any]:
+        """What a workflow works with, beside the lake and the checkpoints."""
+        self._progress = TaskProgress(context)
+        self._adapter = self.build_adapter(context)
+        return {
+            "adapter": self._adapter,
+            "chunk_strategy": self.build_chunk_strategy(context),
+            "rate_limiter": self.build_rate_limiter(context),
+            "concurrency": self.concurrency,
+            "max_wait": self.max_wait,
+            "resume": self.resume,
+            "owner": owner(context),
+            "progress": self._progress,
+            "progress_interval": INTERVAL,
+        }
+
+    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+        """Mirror how the run ended."""
+        counters = {name: value for name, value in result.items() if isinstance(value, str | int | float)}
+        (self._progress or TaskProgress(context)).mirror(counters)
+
+    def check(self, timeframes: Any, data_types: Any = ("ohlcv",)) -> None:
+        """``InvalidError`` where what is known at parse time is wrong, naming the argument."""
+        errors = check_series(*(fixed(values) for values in (timeframes, data_types)))
+        if errors:
+            raise InvalidError("; ".join(errors))
+
+
+def fixed(values: Any) -> list[str]:
+    """The texts of a list that are known when the DAG is parsed."""
+    values = [values] if isinstance(values, str) else values
+    return [value for value in values if not is_template(value)] if isinstance(values, list | tuple) else []
+
+
+def run_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
+    """What is asked for, else the run's data interval, else nothing for the start and now for the end.
+
+    Runs that were triggered by hand or by an asset have no interval.
+    """
+    low, high = context.get("data_interval_start"), context.get("data_interval_end")
+    has_interval = low is not None and high is not None and low < high
+    start = given(start) or (low if has_interval else None)
+    return start, given(end) or (high if has_interval else datetime.now(timezone.utc))
+
+
+def owner(context: dict[str, Any]) -> str:
+    """Who claims: the same for every try of one task instance."""
+    ti = context["ti"]
+    names = [str(getattr(ti, name, "")) for name in ("dag_id", "task_id", "run_id")]
+    return f"{'.'.join(names[:2])} {names[2]} [{getattr(ti, 'map_index', -1)}]"

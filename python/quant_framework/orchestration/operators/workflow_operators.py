@@ -1,0 +1,189 @@
+"""Whole workflows as Airflow tasks: backfill, incremental update, validation of sources against each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from quant_framework.airflow.compat import AirflowSkipException
+from quant_framework.errors import InvalidError
+from quant_framework.orchestration.checks import check_lookback
+from quant_framework.orchestration.operators.base import given
+from quant_framework.orchestration.operators.source import SourceOperator, fixed, run_range
+from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
+from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, ValidationWorkflow
+
+Moment = datetime | str
+
+
+class BackfillOperator(SourceOperator):
+    """Fetches what is missing of some series into the bronze lake, resumably.
+
+    Args:
+        symbols: the source's own names, or names that it can resolve (``BTC``).
+        timeframes: ``1m`` to ``1M``.
+        data_types: by default ``["ohlcv"]``.
+        start: first bar, aware datetime or ISO 8601 text (templated); by default the start of the run's data interval.
+        end: end (exclusive); by default the end of the run's data interval, else now.
+        only_symbols: a list, or its JSON text: other symbols are left out of this run, and the task is skipped where
+            none is left. A list that is empty or ``None`` leaves none out.
+
+    Everything else is as for ``SourceOperator``, which also says what a subclass overrides.
+
+    With PostgreSQL or hybrid checkpoints, what is fetched is claimed: another task that wants the same ranges of a
+    series meanwhile fails in a way that Airflow retries. Every try of one task shares its claims.
+
+    """
+
+    template_fields: Sequence[str] = (
+        *SourceOperator.template_fields,
+        "symbols",
+        "timeframes",
+        "data_types",
+        "start",
+        "end",
+        "only_symbols",
+    )
+
+    def __init__(
+        self,
+        *,
+        symbols: Sequence[str],
+        timeframes: Sequence[str],
+        data_types: Sequence[str] = ("ohlcv",),
+        start: Moment | None = None,
+        end: Moment | None = None,
+        only_symbols: Sequence[str] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.check(timeframes, data_types)
+        self.symbols = symbols
+        self.timeframes = timeframes
+        self.data_types = data_types
+        self.start = start
+        self.end = end
+        self.only_symbols = only_symbols
+
+    def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
+        """The run, from plain values."""
+        start, end = run_range(context, self.start, self.end)
+        return BackfillWorkflow(**self.wanted(), start=start, end=end, **self.parts(context))
+
+    def wanted(self) -> dict[str, Any]:
+        """Symbols, timeframes and data types of this run; skips where no symbol is left."""
+        symbols = [self.symbols] if isinstance(self.symbols, str) else list(self.symbols)
+        if only := chosen(self.only_symbols):
+            left = [symbol for symbol in symbols if symbol in only]
+            if symbols and not left:
+                raise AirflowSkipException(f"{', '.join(symbols)}: not among the chosen symbols")
+            symbols = left
+        return {"symbols": symbols, "timeframes": self.timeframes, "data_types": self.data_types}
+
+    def parts(self, context: dict[str, Any]) -> dict[str, Any]:
+        """With the lake and the checkpoints."""
+        places = {"writer": self.build_writer(context), "checkpoint_store": self.build_checkpoint_store(context)}
+        return super().parts(context) | places
+
+
+class IncrementalOperator(BackfillOperator):
+    """Brings series up to date: fills the holes since ``start`` (or ``lookback``), then fetches up to the newest bar.
+
+    Args:
+        start: where the series begin, aware datetime or ISO 8601 text (templated).
+        lookback: a ``timedelta`` before ``end``, where ``start`` is not given.
+        lag: a bar counts as closed so many seconds after its end.
+        end: by default the end of the run's data interval, else now.
+
+    It goes before backfills where both wait for one quota. What is covered is never asked for again, so runs may
+    overlap, be late, or be repeated by ``airflow backfill create``. Everything else is as for ``BackfillOperator``.
+
+    """
+
+    def __init__(self, *, lookback: timedelta | None = None, lag: float = 5.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if (given(self.start) is None) == (lookback is None):
+            raise InvalidError("exactly one of start and lookback must be given")
+        check_lookback(lookback)
+        self.lookback = lookback
+        self.lag = lag
+
+    def build_workflow(self, context: dict[str, Any]) -> IncrementalWorkflow:
+        """The run, from plain values."""
+        options = {"start": given(self.start), "lookback": self.lookback, "lag": self.lag}
+        _, end = run_range(context, None, self.end)
+        return IncrementalWorkflow(**self.wanted(), **options, end=end, **self.parts(context))
+
+
+class ValidationWorkflowOperator(LakeOperator):
+    """Compares sources of one market over a range, as they lie in the lake.
+
+    Args:
+        series: keys of two or more series of one data type and timeframe; the first counts as right.
+        start: aware datetime or ISO 8601 text (templated); by default the start of the run's data interval.
+        end: see ``start``.
+        tolerance: by what fraction the values (the close of a bar) may differ.
+        volume_tolerance: the same for the volume; by default volumes are not compared.
+        fail_on: ``error`` fails without retry where a series has errors of its own or differs from the first;
+            ``never`` only reports.
+
+    """
+
+    template_fields: Sequence[str] = (*LakeOperator.template_fields, "series", "start", "end")
+
+    def __init__(
+        self,
+        *,
+        series: Sequence[str],
+        start: Moment | None = None,
+        end: Moment | None = None,
+        tolerance: float = 0.001,
+        volume_tolerance: float | None = None,
+        fail_on: str = "error",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fail_on=fail_on, **kwargs)
+        if isinstance(series, list | tuple) and len(series) < 2:
+            raise InvalidError("series must name at least two series to compare")
+        self.series = series
+        self.start = start
+        self.end = end
+        self.tolerance = tolerance
+        self.volume_tolerance = volume_tolerance
+
+    def build_workflow(self, context: dict[str, Any]) -> ValidationWorkflow:
+        """The run, from plain values."""
+        start, end = run_range(context, self.start, self.end)
+        tolerances = {"tolerance": self.tolerance, "volume_tolerance": self.volume_tolerance}
+        return ValidationWorkflow(self.build_writer(context), self.series, start=start, end=end, **tolerances)
+
+    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Counts per series and pair; fails where the comparison does."""
+        self._places = {"inputs": list(self.series), "outputs": []}
+        series = [{name: one[name] for name in ("series", "ok", "rows", "findings")} for one in result["series"]]
+        summary = {name: result[name] for name in ("status", "start", "end", "agrees")}
+        pairs = [shorten(pair) for pair in result["pairs"]]
+        summary |= {"series": series, "pairs": pairs}
+        judge(summary["agrees"], self.fail_on, f"the sources do not agree: {json.dumps(pairs)[:1500]}", self.log)
+        return summary
+
+
+def shorten(pair: dict[str, Any]) -> dict[str, Any]:
+    """A pair's counts, with the first ranges only."""
+    sides = {side: pair[side] | {"ranges": pair[side]["ranges"][:5]} for side in ("only_left", "only_right")}
+    return pair | sides
+
+
+def chosen(only: Sequence[str] | str | None) -> list[str]:
+    """The symbols that a run is about; empty for all."""
+    only = given(only)
+    if isinstance(only, str):
+        try:
+            only = json.loads(only)
+        except ValueError:
+            only = [only]
+    if only is not None and not (isinstance(only, list | tuple) and all(isinstance(name, str) for name in only)):
+        raise InvalidError(f"only_symbols must be a list of symbols, not {only!r}")
+    return fixed(list(only or []))

@@ -1,0 +1,74 @@
+"""The reference to staged rows that goes from task to task, instead of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from quant_framework.errors import InvalidError
+
+KIND = "quant_framework.staged"
+SHAPE = "a dict as a fetch task returns it: kind, series, ranges, bars, stage"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows of one series that lie in a staging place.
+
+    Args:
+        series: key of the series; ``None`` where no bar had closed yet.
+        ranges: what the source was asked for, pairs ``[start, end)`` of ISO 8601 texts.
+        bars: closed bars of which there are rows.
+        stage: URL of the place.
+
+    """
+
+    series: str | None
+    ranges: tuple[tuple[str, str], ...]
+    bars: int
+    stage: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON for an XCom."""
+        return {"kind": KIND, **asdict(self), "ranges": [list(pair) for pair in self.ranges]}
+
+    @classmethod
+    def parse(cls, value: Any, origin: str) -> Staged:
+        """A reference from an XCom; ``InvalidError`` that names ``origin`` and what is wrong with it."""
+        if not isinstance(value, dict) or value.get("kind") != KIND:
+            shown = f"a {type(value).__name__}" if not isinstance(value, dict) else f"a dict of {sorted(value)[:8]}"
+            raise InvalidError(f"{origin} must be {SHAPE}; it is {shown}")
+        series, ranges, bars, stage = (value.get(name) for name in ("series", "ranges", "bars", "stage"))
+        wrong = [
+            name
+            for name, fine in {
+                "series": series is None or isinstance(series, str),
+                "ranges": isinstance(ranges, list) and all(is_range(pair) for pair in ranges),
+                "bars": isinstance(bars, int) and bars >= 0,
+                "stage": isinstance(stage, str),
+            }.items()
+            if not fine
+        ]
+        if wrong:
+            shown = ", ".join(f"{name} is {str(value.get(name))[:80]!r}" for name in wrong)
+            raise InvalidError(f"{origin} must be {SHAPE}; {shown}")
+        return cls(series, tuple((low, high) for low, high in ranges), bars, stage)
+
+    def moments(self) -> list[tuple[datetime, datetime]]:
+        """The ranges as aware datetimes."""
+        return [(moment(low), moment(high)) for low, high in self.ranges]
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 text as a datetime."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def is_range(pair: Any) -> bool:
+    """Whether ``pair`` is two ISO 8601 times with time zones, the first before the second."""
+    try:
+        low, high = pair
+        return moment(low) < moment(high) and moment(low).tzinfo is not None
+    except (AttributeError, TypeError, ValueError):
+        return False

@@ -1,0 +1,53 @@
+"""Workflows and awaitables run to their end, for plain functions; times from what authors write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.orchestration.ports import IWorkflow
+
+Moment = datetime | str
+T = TypeVar("T")
+
+
+class _NoContext:
+    def get_state(self, key: str, task_id: str | None = None) -> None:
+        return None
+
+    def set_state(self, key: str, value: Any) -> None:
+        return None
+
+
+def run(workflow: IWorkflow) -> dict[str, Any]:
+    """The result of a workflow that succeeded; the error of its kind where it did not."""
+    result = asyncio.run(workflow.execute(_NoContext()))
+    if result["status"] == "success":
+        return result
+    problems = result.get("errors") or [{"kind": "cancelled", "message": result["status"]}]
+    text = "; ".join(f"{one['series']}: {one['message']}" if one.get("series") else one["message"] for one in problems)
+    kinds = {kind.kind: kind for kind in QuantFrameworkError.__subclasses__()}
+    raise kinds.get(problems[0]["kind"], QuantFrameworkError)(text)
+
+
+def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
+    """What the core answers; called where the event loop runs, as it wants."""
+
+    async def answer() -> T:
+        return await ask(*arguments, **options)
+
+    return asyncio.run(answer())
+
+
+def aware(value: Moment, name: str) -> datetime:
+    """An aware datetime from one, or from ISO 8601 text with a time zone."""
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (AttributeError, TypeError, ValueError):
+        raise InvalidError(f"{name}: {value!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise InvalidError(f"{name}: {value} has no time zone", "add Z or +00:00")
+    return moment

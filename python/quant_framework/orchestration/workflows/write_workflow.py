@@ -1,0 +1,100 @@
+"""Write staged rows into the lake and commit them, through the same pipeline as what is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from quant_framework._core import FetchRequest, LakeAdapter
+from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter, IWorkflowContext
+from quant_framework.orchestration.staged import Staged
+from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow
+from quant_framework.orchestration.workflows.base import BaseWorkflow
+
+WORST = ("success", "partial", "failed", "parked", "cancelled")
+
+
+class WriteWorkflow(BaseWorkflow):
+    """Per staged reference: what the lake does not have yet is read, checked, written and committed.
+
+    Args:
+        staged: references as fetch tasks return them.
+        writer: the lake.
+        checkpoint_store: what the lake has.
+        open_stage: opens a reference's place: an object with ``rows`` (a lake) and ``checkpoints`` (a store).
+        options: more arguments of ``BackfillWorkflow``, such as ``owner`` and ``progress``.
+
+    """
+
+    def __init__(
+        self,
+        staged: Sequence[Staged],
+        writer: IDataWriter,
+        checkpoint_store: ICheckpointStore,
+        open_stage: Callable[[str], Any],
+        **options: Any,
+    ) -> None:
+        self.staged, self.writer, self.checkpoint_store = staged, writer, checkpoint_store
+        self.open_stage, self.options = open_stage, options
+        self._running: BackfillWorkflow | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this."""
+        self._cancelled = True
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
+        total: dict[str, Any] = {"status": "success", "records_written": 0, "errors": [], "series": []}
+        for reference in self.staged:
+            try:
+                results = [await part for part in await self._parts(reference, context)]
+            except QuantFrameworkError as error:
+                failure = {"series": reference.series, "kind": error.kind, "message": str(error)}
+                results = [{"status": "failed", "errors": [failure]}]
+            for result in results:
+                add(total, result)
+        if total["status"] == "failed" and total["series"]:
+            total["status"] = "partial"
+        return total
+
+    async def _parts(self, reference: Staged, context: IWorkflowContext) -> list[Any]:
+        if not reference.ranges or reference.series is None:
+            return []
+        stage = self.open_stage(reference.stage)
+        held = await stage.checkpoints.load(reference.series)
+        if held is None:
+            hint = "staged rows are kept for some days; clear the fetch task too"
+            raise InvalidError(f"nothing is staged any more at {reference.stage}", hint)
+        adapter = LakeAdapter(stage.rows, unquote(reference.series.partition("/")[0]), held)
+        return [self._run(adapter, FetchRequest(reference.series, *pair), context) for pair in reference.moments()]
+
+    async def _run(self, adapter: LakeAdapter, asked: FetchRequest, context: IWorkflowContext) -> dict[str, Any]:
+        self._running = BackfillWorkflow(
+            adapter,
+            self.writer,
+            self.checkpoint_store,
+            symbols=[asked.symbol],
+            timeframes=[asked.timeframe],
+            data_types=[asked.data_type],
+            start=asked.start,
+            end=asked.end,
+            lag=0,
+            **self.options,
+        )
+        if self._cancelled:
+            self._running.cancel()
+        return await self._running.execute(context)
+
+
+def add(total: dict[str, Any], result: dict[str, Any]) -> None:
+    """Add one run to the result of all: counters are summed, the worst status stays."""
+    for name, value in result.items():
+        if isinstance(value, int | float):
+            total[name] = total.get(name, 0) + value
+        elif isinstance(value, list):
+            total[name] = total.get(name, []) + value
+    total["status"] = max(total["status"], result["status"], key=WORST.index)
