@@ -17,12 +17,17 @@ __all__ = [
     "CoinalyzeAdapter",
     "FetchRequest",
     "FixedChunkStrategy",
+    "LakeAdapter",
     "RateLimiter",
     "__version__",
+    "bars_before",
+    "detect_gaps",
     "drain_log",
     "export_checkpoints",
     "import_checkpoints",
+    "reconcile_rows",
     "repair_checkpoints",
+    "validate_rows",
 ]
 
 __version__: str
@@ -36,6 +41,18 @@ def repair_checkpoints(
     replace_damaged: bool = False,
     names_only: bool = False,
 ) -> Awaitable[dict[str, Any]]: ...
+def bars_before(end: datetime, timeframe: str, bars: int) -> datetime: ...
+def validate_rows(lake: BronzeWriter, series: str, start: datetime, end: datetime) -> Awaitable[dict[str, Any]]: ...
+def reconcile_rows(
+    lake: BronzeWriter,
+    series: Sequence[str],
+    start: datetime,
+    end: datetime,
+    *,
+    tolerance: float = 0.001,
+    volume_tolerance: float | None = None,
+) -> Awaitable[dict[str, Any]]: ...
+def detect_gaps(store: Any, series: str, start: datetime, end: datetime) -> Awaitable[dict[str, Any]]: ...
 def export_checkpoints(store: Any, prefix: str = "") -> Awaitable[str]: ...
 def import_checkpoints(store: Any, document: str) -> Awaitable[int]: ...
 
@@ -104,7 +121,16 @@ class BronzeWriter:
     @property
     def url(self) -> str: ...
     def prepare(self) -> Awaitable[None]: ...
+    def address(self, series: str) -> str: ...
+    def read(self, series: str, start: datetime, end: datetime) -> Awaitable[Batch]: ...
+    def sweep(self, date: str) -> Awaitable[int]: ...
     def write(self, series: str, range: _Range, batch: Any) -> Awaitable[dict[str, Any]]: ...
+
+@final
+class LakeAdapter:
+    def __new__(cls, lake: BronzeWriter, source: str, checkpoint: Checkpoint | None = None) -> LakeAdapter: ...
+    @property
+    def source(self) -> str: ...
 
 @final
 class Checkpoint:

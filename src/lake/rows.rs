@@ -14,6 +14,11 @@ use crate::time_range::TimeRange;
 const WIDTH: usize = 8;
 
 impl BronzeWriter {
+    /// The address of the folder that holds the rows of `series`, ending in a slash.
+    pub fn address(&self, series: &Series) -> String {
+        self.objects.uri(&folder(series))
+    }
+
     /// The ranges of the objects of `series`, in order.
     pub async fn ranges(&self, series: &Series) -> Result<Vec<TimeRange>> {
         let keys = self.objects.list(&folder(series)).await?;

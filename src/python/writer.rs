@@ -58,6 +58,11 @@ impl BronzeWriter {
         format!("BronzeWriter({:?})", self.url)
     }
 
+    /// The address of the folder that holds the rows of `series` (its key).
+    fn address(&self, series: &str) -> PyResult<String> {
+        Ok(self.writer.address(&series.parse()?))
+    }
+
     /// Checks that the lake can be written; raises a one-line error where it cannot.
     fn prepare<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let writer = Arc::clone(&self.writer);

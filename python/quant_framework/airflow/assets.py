@@ -11,12 +11,17 @@ from typing import Any
 
 from quant_framework.airflow.compat import Asset, AssetAlias
 
-__all__ = ["announce", "series_asset"]
+__all__ = ["announce", "series_asset", "series_uri"]
+
+
+def series_uri(series: str) -> str:
+    """The URI of a series at its source."""
+    return f"quant://{series}"
 
 
 def series_asset(series: str) -> Asset:
     """The asset of a series (its key, ``source/data_type/symbol/timeframe``), for the schedule of a consumer."""
-    return Asset(name=series, uri=f"quant://{series}", group="quant_framework")
+    return Asset(name=series, uri=series_uri(series), group="quant_framework")
 
 
 def announce(operator: Any, context: Mapping[str, Any], result: Any) -> None:

@@ -37,7 +37,8 @@ class Staged:
     def parse(cls, value: Any, origin: str) -> Staged:
         """A reference from an XCom; ``InvalidError`` that names ``origin`` and what is wrong with it."""
         if not isinstance(value, dict) or value.get("kind") != KIND:
-            shown = f"a {type(value).__name__}" if not isinstance(value, dict) else f"a dict of {sorted(value)[:8]}"
+            is_dict = isinstance(value, dict)
+            shown = f"a dict of {sorted(map(str, value))[:8]}" if is_dict else f"a {type(value).__name__}"
             raise InvalidError(f"{origin} must be {SHAPE}; it is {shown}")
         series, ranges, bars, stage = (value.get(name) for name in ("series", "ranges", "bars", "stage"))
         wrong = [
@@ -45,7 +46,7 @@ class Staged:
             for name, fine in {
                 "series": series is None or isinstance(series, str),
                 "ranges": isinstance(ranges, list) and all(is_range(pair) for pair in ranges),
-                "bars": isinstance(bars, int) and bars >= 0,
+                "bars": isinstance(bars, int) and not isinstance(bars, bool) and bars >= 0,
                 "stage": isinstance(stage, str),
             }.items()
             if not fine

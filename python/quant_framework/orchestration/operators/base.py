@@ -19,12 +19,16 @@ from quant_framework.airflow.compat import (
     BaseOperator,
 )
 from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_password
+from quant_framework.airflow.lineage import facets
 from quant_framework.errors import InvalidError, RateLimitedError
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
 
 DEFERRED = (signal.SIGTERM, signal.SIGALRM)
 """Kill and execution_timeout."""
+
+MOST = 200
+"""So many series are listed in an XCom."""
 
 UNSET = (None, "", "None")
 """A template of a parameter without a value renders as ``"None"``."""
@@ -38,6 +42,12 @@ def given(value: Any) -> Any:
 def is_template(value: Any) -> bool:
     """Whether ``value`` is known only when the task runs."""
     return not isinstance(value, str) or "{{" in value or "{%" in value
+
+
+def addresses(writer: Any, series: Sequence[str]) -> list[str]:
+    """Where ``writer`` keeps the rows of ``series``, where it can tell."""
+    address = getattr(writer, "address", None)
+    return [address(one) for one in series] if address else []
 
 
 def one_line(error: dict[str, Any]) -> str:
@@ -154,14 +164,26 @@ class BaseDataOperator(BaseOperator):
         return self.summarize(result)
 
     def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
-        """What goes to XCom: a few hundred bytes, never rows."""
+        """What goes to XCom: a hundred bytes or two per series, never rows."""
         summary = {key: value for key, value in result.items() if key not in ("errors", "series")}
+        series = result.get("series", [])
+        names = ("series", "start", "end", "rows", "coverage")
         summary["series"] = [
-            {key: series[key] for key in ("series", "start", "end", "rows", "coverage")}
-            | {"gaps": len(series["gaps"]), "missing_bars": sum(gap["bars"] for gap in series["gaps"])}
-            for series in result.get("series", [])[:50]
+            {name: one[name] for name in names}
+            | {"gaps": len(one["gaps"]), "missing_bars": sum(gap["bars"] for gap in one["gaps"])}
+            for one in series[:MOST]
         ]
+        summary["series_count"] = len(series)
         return summary
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Nothing is known before the run."""
+        return facets([], [], None)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What was read and written, from plain values: OpenLineage asks in a forked process."""
+        places = self._places or {}
+        return facets(places.get("inputs", []), places.get("outputs", []), self._result)
 
     def on_kill(self) -> None:
         """Ask the run to finish its writes and stop. Runs inside a signal handler."""

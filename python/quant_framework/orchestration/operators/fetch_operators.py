@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from quant_framework import settings
+from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.config import option
 from quant_framework.airflow.connections import refuse_password
 from quant_framework.airflow.staging import open_stage, task_stage
@@ -39,6 +40,8 @@ class _FetchOperator(SourceOperator):
     ) -> None:
         super().__init__(**kwargs)
         refuse_password(staging, "staging")
+        if not self.do_xcom_push:
+            raise InvalidError("do_xcom_push must not be off: the reference to what was staged would be lost")
         self.check([timeframe])
         if not isinstance(bars, int) or bars < 1:
             raise InvalidError(f"bars must be a whole number of at least 1, not {bars!r}")
@@ -64,7 +67,8 @@ class _FetchOperator(SourceOperator):
     def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
         """The reference to what was staged."""
         reference = stage_reference(result, self._stage)
-        self._places = {"inputs": [reference["series"]] if reference["series"] else [], "outputs": [self._stage.url]}
+        inputs = [series_uri(reference["series"])] if reference["series"] else []
+        self._places = {"inputs": inputs, "outputs": [self._stage.url]}
         return reference
 
 

@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowFailException
 from quant_framework.airflow.staging import open_stage
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.operators.base import BaseDataOperator, given
 from quant_framework.orchestration.operators.source import run_range
-from quant_framework.orchestration.operators.upstream import results
-from quant_framework.orchestration.staged import KIND, Staged
+from quant_framework.orchestration.operators.upstream import VALIDATED, is_staged, is_summary, results, usable
+from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks.validation_tasks import detect_gaps, validate_rows
 
 Moment = datetime | str
 SEVERITIES = ("error", "warning", "never")
+SHAPES = "what a fetch, write or backfill task returns"
+HINT = "put it after such a task, or pass series="
 
 
 class LakeOperator(BaseDataOperator):
@@ -47,8 +50,8 @@ class ValidationOperator(LakeOperator):
         fail_on: the least severity that fails the task, without a retry. Impossible, contradicting or misplaced rows
             are an ``error``; missing, repeated and unordered ones a ``warning``.
 
-    The result holds ``ok`` and, per series and range, ``rows, bars, findings, gaps``. Everything else is as for
-    ``BaseDataOperator``.
+    The result holds ``ok``, per series and range ``rows, bars, findings, gaps``, and what was looked at, so that a
+    write task may follow: ``fetch >> validate >> write``. Everything else is as for ``BaseDataOperator``.
 
     """
 
@@ -73,37 +76,60 @@ class ValidationOperator(LakeOperator):
 
     def work(self, context: dict[str, Any]) -> dict[str, Any]:
         """Look, and judge."""
-        reports = [report for look in self.wanted(context) for report in look]
+        values = [] if given(self.series) else self.upstream(context)
+        reports = self.whole(context) if given(self.series) else []
+        reports += [report for origin, value in values for report in self.look(value, origin, context)]
+        self._places = {
+            "inputs": [address for origin, value in values for address in self.places(value)],
+            "outputs": [],
+        }
         found = [f"{one['series']}: {line(finding)}" for one in reports for finding in self.counting(one)]
-        self._places = {"inputs": [report["series"] for report in reports], "outputs": []}
         judge(not found, self.fail_on, "; ".join(found[:5]), self.log)
-        short = [report | {"gaps": report["gaps"][:10]} for report in reports[:50]]
-        return {"ok": all(report["ok"] for report in reports), "reports": short, "report_count": len(reports)}
+        return {
+            "kind": VALIDATED,
+            "ok": all(report["ok"] for report in reports),
+            "reports": [report | {"gaps": report["gaps"][:10]} for report in reports[:50]],
+            "report_count": len(reports),
+            "looked_at": [value if is_staged(value) else ranges(value) for _, value in values],
+        }
 
     def counting(self, report: dict[str, Any]) -> list[dict[str, Any]]:
         """The findings that fail the task."""
         return [one for one in report["findings"] if self.fail_on == "warning" or one["severity"] == "error"]
 
-    def wanted(self, context: dict[str, Any]) -> list[list[dict[str, Any]]]:
-        """The reports on everything that is to be looked at."""
-        if series := given(self.series):
-            start, end = run_range(context, self.start, self.end)
-            return [[validate_rows(series, start, end, self.build_writer(context))]]
+    def whole(self, context: dict[str, Any]) -> list[dict[str, Any]]:
+        """The report on the range of one series in the lake."""
+        start, end = run_range(context, self.start, self.end)
+        if start is None:
+            raise InvalidError("start is missing", "pass start=, or run it for a data interval")
+        return [validate_rows(str(self.series), start, end, self.build_writer(context))]
+
+    def upstream(self, context: dict[str, Any]) -> list[tuple[str, Any]]:
+        """What is to be looked at."""
         values = results(self, context, self.staged, "staged")
-        if not values:
-            hint = "put it after a fetch, write or backfill operator, or pass series="
-            raise InvalidError("there is nothing to look at: no task directly upstream returned anything", hint)
-        return [self.look(value, origin, context) for origin, value in values]
+        return usable(values, lambda value: is_staged(value) or is_summary(value), SHAPES, HINT)
+
+    def places(self, value: Any) -> list[str]:
+        """Where the rows lie that one task returned."""
+        return [value["stage"]] if is_staged(value) else [series_uri(one["series"]) for one in value["series"]]
 
     def look(self, value: Any, origin: str, context: dict[str, Any]) -> list[dict[str, Any]]:
         """The reports on what one task returned: staged rows, or ranges of series in the lake."""
-        is_summary = isinstance(value, dict) and value.get("kind") != KIND and isinstance(value.get("series"), list)
-        if is_summary:
-            lake = self.build_writer(context)
+        if is_summary(value):
+            lake, count = self.build_writer(context), value.get("series_count", 0)
+            if count > len(value["series"]):
+                raise InvalidError(
+                    f"{origin} names {len(value['series'])} of its {count} series", "map the task over them"
+                )
             return [validate_rows(one["series"], one["start"], one["end"], lake) for one in value["series"]]
         staged = Staged.parse(value, origin)
         place = open_stage(staged.stage, given(self.minio_conn_id)).rows
         return [validate_rows(str(staged.series), low, high, place) for low, high in staged.moments()]
+
+
+def ranges(summary: dict[str, Any]) -> dict[str, Any]:
+    """Series and ranges of what a backfill or write task returned."""
+    return {"series": [{name: one[name] for name in ("series", "start", "end")} for one in summary["series"]]}
 
 
 class GapDetector(BaseDataOperator):
@@ -142,7 +168,6 @@ class GapDetector(BaseDataOperator):
         if start is None:
             raise InvalidError("start is missing", "pass start=, or run it for a data interval")
         found = detect_gaps(self.series, start, end, self.build_checkpoint_store(context))
-        self._places = {"inputs": [self.series], "outputs": []}
         first = next((gap for gap in found["gaps"] if gap["kind"] == "unknown"), None)
         text = first and f"{self.series}: {found['unknown_bars']} bars were never asked for, from {first['start']} on"
         judge(first is None, "error" if self.fail_on_gaps else "never", text or "", self.log)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowSkipException
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.checks import check_lookback
-from quant_framework.orchestration.operators.base import given
+from quant_framework.orchestration.operators.base import addresses, given
 from quant_framework.orchestration.operators.source import SourceOperator, fixed, run_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, ValidationWorkflow
@@ -70,10 +71,13 @@ class BackfillOperator(SourceOperator):
     def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
         """The run, from plain values."""
         start, end = run_range(context, self.start, self.end)
-        return BackfillWorkflow(**self.wanted(), start=start, end=end, **self.parts(context))
+        return BackfillWorkflow(**self.wanted(context), start=start, end=end, **self.parts(context))
 
-    def wanted(self) -> dict[str, Any]:
-        """Symbols, timeframes and data types of this run; skips where no symbol is left."""
+    def wanted(self, context: dict[str, Any]) -> dict[str, Any]:
+        """Symbols, timeframes and data types of this run; override to choose them when the task runs.
+
+        Skips where no symbol is left.
+        """
         symbols = [self.symbols] if isinstance(self.symbols, str) else list(self.symbols)
         if only := chosen(self.only_symbols):
             left = [symbol for symbol in symbols if symbol in only]
@@ -84,8 +88,15 @@ class BackfillOperator(SourceOperator):
 
     def parts(self, context: dict[str, Any]) -> dict[str, Any]:
         """With the lake and the checkpoints."""
-        places = {"writer": self.build_writer(context), "checkpoint_store": self.build_checkpoint_store(context)}
+        self._writer = self.build_writer(context)
+        places = {"writer": self._writer, "checkpoint_store": self.build_checkpoint_store(context)}
         return super().parts(context) | places
+
+    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
+        """What goes to XCom, and what was read and written."""
+        series = [one["series"] for one in result.get("series", [])]
+        self._places = {"inputs": list(map(series_uri, series)), "outputs": addresses(self._writer, series)}
+        return super().summarize(result)
 
 
 class IncrementalOperator(BackfillOperator):
@@ -114,7 +125,7 @@ class IncrementalOperator(BackfillOperator):
         """The run, from plain values."""
         options = {"start": given(self.start), "lookback": self.lookback, "lag": self.lag}
         _, end = run_range(context, None, self.end)
-        return IncrementalWorkflow(**self.wanted(), **options, end=end, **self.parts(context))
+        return IncrementalWorkflow(**self.wanted(context), **options, end=end, **self.parts(context))
 
 
 class ValidationWorkflowOperator(LakeOperator):
@@ -157,11 +168,12 @@ class ValidationWorkflowOperator(LakeOperator):
         """The run, from plain values."""
         start, end = run_range(context, self.start, self.end)
         tolerances = {"tolerance": self.tolerance, "volume_tolerance": self.volume_tolerance}
-        return ValidationWorkflow(self.build_writer(context), self.series, start=start, end=end, **tolerances)
+        self._lake = self.build_writer(context)
+        return ValidationWorkflow(self._lake, self.series, start=start, end=end, **tolerances)
 
     def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
         """Counts per series and pair; fails where the comparison does."""
-        self._places = {"inputs": list(self.series), "outputs": []}
+        self._places = {"inputs": addresses(self._lake, self.series), "outputs": []}
         series = [{name: one[name] for name in ("series", "ok", "rows", "findings")} for one in result["series"]]
         summary = {name: result[name] for name in ("status", "start", "end", "agrees")}
         pairs = [shorten(pair) for pair in result["pairs"]]

@@ -7,11 +7,14 @@ from typing import Any
 
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.airflow.staging import open_stage
-from quant_framework.orchestration.operators.base import BaseDataOperator, given
+from quant_framework.orchestration.operators.base import BaseDataOperator, addresses, given
 from quant_framework.orchestration.operators.source import owner
-from quant_framework.orchestration.operators.upstream import results, staged_in
+from quant_framework.orchestration.operators.upstream import is_staged, results, usable
+from quant_framework.orchestration.staged import SHAPE, Staged
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.workflows import WriteWorkflow
+
+HINT = "put it after a fetch operator, as in fetch >> write, or pass staged=fetch.output"
 
 
 class WriteBronzeOperator(BaseDataOperator):
@@ -37,14 +40,21 @@ class WriteBronzeOperator(BaseDataOperator):
 
     def build_workflow(self, context: dict[str, Any]) -> WriteWorkflow:
         """The run, from plain values."""
-        staged = staged_in(results(self, context, self.staged, "staged"), type(self).__name__)
-        self._places = {"inputs": [reference.stage for reference in staged], "outputs": []}
+        values = usable(results(self, context, self.staged, "staged"), is_staged, SHAPE, HINT)
+        staged = [Staged.parse(value, origin) for origin, value in values]
+        self._inputs, self._writer = [reference.stage for reference in staged], self.build_writer(context)
         return WriteWorkflow(
             staged,
-            writer=self.build_writer(context),
+            writer=self._writer,
             checkpoint_store=self.build_checkpoint_store(context),
             open_stage=self.build_stage,
             owner=owner(context),
             progress=TaskProgress(context),
             progress_interval=INTERVAL,
         )
+
+    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
+        """What goes to XCom, and what was read and written."""
+        series = [one["series"] for one in result["series"]]
+        self._places = {"inputs": self._inputs, "outputs": addresses(self._writer, series)}
+        return super().summarize(result)
