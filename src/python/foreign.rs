@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 
 use super::adapter::FetchRequest;
@@ -51,14 +51,7 @@ impl Foreign {
         let called = blocking(part, move |py| {
             let (positional, named) = arguments(py)?;
             let named = named.as_ref().map(|named| named.bind(py));
-            let method = object.bind(py).getattr(method)?;
-            let answer = if method.is_instance_of::<PyCFunction>() {
-                // A native method of a base class needs the running loop already when it is called.
-                let on_loop = py.import("quant_framework._on_loop")?.getattr("call")?;
-                on_loop.call1((method, positional.bind(py), named))?
-            } else {
-                method.call(positional.bind(py), named)?
-            };
+            let answer = object.bind(py).getattr(method)?.call(positional.bind(py), named)?;
             if !answer.hasattr("__await__")? {
                 return Ok(Err(answer.unbind()));
             }

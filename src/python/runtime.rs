@@ -120,6 +120,22 @@ impl ContextExt for ProcessRuntime {
     }
 }
 
+/// An awaitable that starts its work when it is awaited: what [`awaitable`] gives where no loop runs, as in a plain
+/// method of an author's that answers `super().write(...)`.
+#[pyclass(frozen, module = "quant_framework._core")]
+pub(super) struct Deferred(Mutex<Option<Start>>);
+
+type Start = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+
+#[pymethods]
+impl Deferred {
+    fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let start = start.ok_or_else(|| PyRuntimeError::new_err("this call was awaited already"))?;
+        start(py)?.into_bound(py).call_method0("__await__")
+    }
+}
+
 /// Starts `future` and gives Python an awaitable for `convert` of its result. The GIL is free meanwhile and
 /// the event loop keeps running signal handlers. Cancelling the awaitable drops `future`.
 pub(super) fn awaitable<'py, T, U>(
@@ -131,14 +147,31 @@ where
     T: Send + 'static,
     U: for<'a> IntoPyObject<'a> + Send + 'static,
 {
+    let Ok(locals) = TaskLocals::with_running_loop(py) else {
+        let start = move |py: Python<'_>| start(py, TaskLocals::with_running_loop(py)?, future, convert);
+        return Ok(Bound::new(py, Deferred(Mutex::new(Some(Box::new(start)))))?.into_any());
+    };
+    Ok(start(py, locals, future, convert)?.into_bound(py))
+}
+
+fn start<T, U>(
+    py: Python<'_>,
+    locals: TaskLocals,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+    convert: impl FnOnce(Python<'_>, T) -> PyResult<U> + Send + 'static,
+) -> PyResult<Py<PyAny>>
+where
+    T: Send + 'static,
+    U: for<'a> IntoPyObject<'a> + Send + 'static,
+{
     let runtime = runtime()?;
     let _context = runtime.enter();
-    let locals = TaskLocals::with_running_loop(py)?.copy_context(py)?;
     let converted = async move {
         let value = future.await?;
         Python::attach(|py| convert(py, value))
     };
-    generic::future_into_py_with_locals::<ProcessRuntime, _, U>(py, locals, converted)
+    let locals = locals.copy_context(py)?;
+    Ok(generic::future_into_py_with_locals::<ProcessRuntime, _, U>(py, locals, converted)?.unbind())
 }
 
 /// Runs `future` to its end, or until a Python signal handler raises. The GIL is free meanwhile.

@@ -7,19 +7,30 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pyarrow.dataset
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
 from conftest import END, START
+from orchestration_runs import (
+    BTC,
+    ETH,
+    HOURS,
+    VALUES,
+    Xcoms,
+    adapter,
+    execute,
+    facts,
+    had,
+    known,
+    places,
+    run_dag,
+    span,
+    stored,
+)
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
-from quant_framework.ingestion.backfill import Checkpoint, LocalCheckpointStore
 from quant_framework.ingestion.chunking import FixedChunkStrategy
 from quant_framework.orchestration.operators import (
     BackfillOperator,
@@ -30,107 +41,7 @@ from quant_framework.orchestration.operators import (
 from quant_framework.orchestration.tasks import fetch_ohlcv, fetch_open_interest, write_bronze
 from quant_framework.testing import Fault, OfflineExchange
 
-BTC, ETH = "BTCUSDT_PERP.A", "ETHUSDT_PERP.A"
-KEY = f"coinalyze/ohlcv/{BTC}/1h"
-HOURS = int((END - START) / timedelta(hours=1))
-RUN = "manual__2026-01-20T00:00:00+00:00"
-VALUES = ("open", "high", "low", "close", "volume")
-
-
-class Xcoms(dict):
-    """What the tasks of one run returned, by task and map index."""
-
-
-class Ti:
-    """A task instance as an operator sees it; ``xcom_pull`` answers as Airflow's."""
-
-    def __init__(self, xcoms: Xcoms, dag_id: str, task_id: str, map_index: int = -1, run_id: str = RUN) -> None:
-        self.xcoms, self.dag_id, self.task_id, self.map_index, self.run_id = xcoms, dag_id, task_id, map_index, run_id
-
-    def xcom_pull(self, task_ids: str | None = None, **_: object) -> Any:
-        held = self.xcoms.get(task_ids or self.task_id, {})
-        if set(held) <= {-1}:
-            return held.get(-1)
-        return [held[index] for index in sorted(held)]
-
-    def xcom_push(self, **_: object) -> None:
-        return None
-
-
-def context_of(ti: Ti, **more: object) -> dict[str, Any]:
-    run = SimpleNamespace(run_after=datetime(2026, 1, 20, tzinfo=timezone.utc), run_id=ti.run_id)
-    return {"ti": ti, "dag_run": run, "params": {}} | more
-
-
-def execute(operator: Any, xcoms: Xcoms, map_index: int = -1, **more: object) -> Any:
-    """One task instance; its result goes through JSON into ``xcoms``."""
-    run_id = more.pop("run_id", RUN)
-    ti = Ti(xcoms, getattr(operator.dag, "dag_id", "none"), operator.task_id, map_index, run_id)
-    context = context_of(ti, **more)
-    operator.render_template_fields(context)
-    result = json.loads(json.dumps(operator.execute(context)))
-    xcoms.setdefault(operator.task_id, {})[map_index] = result
-    return result
-
-
-def run_dag(dag: DAG, **more: object) -> Xcoms:
-    """Every task in order, mapped ones once per value."""
-    xcoms = Xcoms()
-    for task in dag.topological_sort():
-        if not isinstance(task, MappedOperator):
-            execute(task, xcoms, **more)
-            continue
-        (argument, values), *others = task.expand_input.value.items()
-        assert not others
-        for index, value in enumerate(values):
-            execute(task.unmap({argument: value}), xcoms, index, **more)
-    return xcoms
-
-
-@pytest.fixture
-def home(exchange, tmp_path, monkeypatch) -> Path:
-    """Everything by the environment, and nothing of it by arguments."""
-    monkeypatch.setenv("COINALYZE_API_KEY", "offline")
-    monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL", exchange.url)
-    monkeypatch.setenv("QUANT_FRAMEWORK_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-def adapter(exchange: OfflineExchange, retention: int | None = None) -> CoinalyzeAdapter:
-    return CoinalyzeAdapter(api_key="offline", base_url=exchange.url, retention=retention)
-
-
-def places(folder: Path) -> dict[str, str]:
-    return {"lake": (folder / "lake" / "bronze").as_uri(), "checkpoint": (folder / "checkpoints").as_uri()}
-
-
-def stored(folder: Path, columns: tuple[str, ...] = VALUES) -> list[tuple]:
-    """Every row of a lake in time order."""
-    if not folder.exists():
-        return []
-    table = pyarrow.dataset.dataset(folder, partitioning="hive").to_table()
-    parts = [table["symbol"].to_pylist(), table["ts"].cast("int64").to_pylist()]
-    return sorted(zip(*parts, *(table[name].to_pylist() for name in columns), strict=True))
-
-
-def had(exchange: OfflineExchange, symbol: str, interval: str = "1hour", start=START, end=END) -> list[tuple]:
-    """The closed bars of the exchange as ``stored`` shows them."""
-    bars = exchange.candles(symbol, interval, int(start.timestamp()), int(end.timestamp()))
-    return [(symbol, at * 1000, *values) for at, *values in bars]
-
-
-def known(folder: Path, key: str = KEY) -> Checkpoint | None:
-    return LocalCheckpointStore(folder / "checkpoints").load_sync(key)
-
-
-def facts(folder: Path, key: str = KEY) -> tuple:
-    held = known(folder, key)
-    return held.data, held.empty, held.fingerprint, held.generation
-
-
-def span(**more: object) -> dict[str, Any]:
-    return {"start": START, "end": END, "adapter_options": {"retention": None}} | more
-
+pytest_plugins = ["orchestration_fixtures"]
 
 FUNCTIONS = [(fetch_ohlcv, "ohlcv"), (fetch_open_interest, "open_interest")]
 
@@ -263,7 +174,7 @@ def test_staged_may_be_said(shape, home, exchange):
 
 
 @pytest.mark.parametrize(("name", "holes"), [("BTC-PERP", 0), ("UNITTEST-BTC", 538)])
-def test_recorded_candles_keep_their_holes(name, holes, recorded_folder, tmp_path):
+def test_recorded_candles_keep_their_holes(name, holes, recorded_folder, unhurried, tmp_path):
     with OfflineExchange(recorded_folder, limit=None) as exchange:
         times = sorted(exchange.recorded.series[f"{name}.R", "1min"])
         start, end = (datetime.fromtimestamp(at, timezone.utc) for at in (times[0], times[-1] + 60))
@@ -380,7 +291,10 @@ def test_rows_that_the_lake_had_under_other_cuts_are_not_doubled(first, last, ho
 
 
 def test_a_lake_of_another_unit_is_left_alone(home, exchange):
-    execute(BackfillOperator(task_id="backfill", symbols=[BTC], timeframes=["1h"], **span(end=START + timedelta(1))), Xcoms())
+    execute(
+        BackfillOperator(task_id="backfill", symbols=[BTC], timeframes=["1h"], **span(end=START + timedelta(1))),
+        Xcoms(),
+    )
     before = facts(home)
     usd = CoinalyzeAdapter(api_key="offline", base_url=exchange.url, retention=None, convert_to_usd=True)
     xcoms = Xcoms()
@@ -396,7 +310,7 @@ def test_a_lake_of_another_unit_is_left_alone(home, exchange):
 def test_a_series_that_fails_does_not_hold_up_the_others(home, exchange):
     xcoms = Xcoms()
     good, bad = execute(fetching(), xcoms), execute(fetching(), xcoms) | {"series": "no key"}
-    with pytest.raises(AirflowException, match="partial: no key: .*not a series key") as failed:
+    with pytest.raises(AirflowException, match=r"partial: no key: .*not a series key") as failed:
         execute(WriteBronzeOperator(task_id="write", staged=[bad, good]), xcoms)
     assert isinstance(failed.value, AirflowFailException), "that can never work"
     assert stored(home / "lake" / "bronze") == had(exchange, BTC)
