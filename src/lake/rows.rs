@@ -1,5 +1,6 @@
 //! Rows read back from the lake: one series, one range, whatever objects they lie in.
 
+use arrow_array::BooleanArray;
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use super::bronze::BronzeWriter;
@@ -53,10 +54,8 @@ impl BronzeWriter {
         let body = self.objects.get(&key).await?;
         let body = body.ok_or_else(|| Error::data(format!("{uri} is gone")))?;
         let batches = decode(body).map_err(|error| error.context(&uri))?;
-        let parts = batches.iter().map(|rows| {
-            let batch = Batch::from_record_batch(series.data_type, rows)?;
-            Ok(batch.within(range))
-        });
+        let parts =
+            batches.iter().map(|rows| inside(&Batch::from_record_batch(series.data_type, rows)?, range));
         let parts = parts.collect::<Result<Vec<_>>>().map_err(|error| error.context(&uri))?;
         joined(series, &parts)
     }
@@ -74,6 +73,16 @@ impl BronzeWriter {
         }
         Ok(swept)
     }
+}
+
+/// The rows that open in `range`, in their order, whatever that is.
+fn inside(batch: &Batch, range: TimeRange) -> Result<Batch> {
+    if batch.ts().is_sorted() {
+        return Ok(batch.within(range));
+    }
+    let mask: BooleanArray = batch.ts().iter().map(|at| Some(range.contains(*at))).collect();
+    let rows = arrow_select::filter::filter_record_batch(batch.rows(), &mask);
+    Batch::from_record_batch(batch.data_type(), &rows.map_err(|error| Error::data(error.to_string()))?)
 }
 
 fn joined(series: &Series, parts: &[Batch]) -> Result<Batch> {

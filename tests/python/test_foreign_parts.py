@@ -132,6 +132,35 @@ async def test_a_subclass_of_the_native_adapter_is_called(exchange, make, contex
     assert (result["status"], Counting.calls, result["records_written"]) == ("success", 2, 14 * 24)
 
 
+async def test_a_plain_override_may_answer_what_its_base_class_answers(exchange, make, context, tmp_path):
+    """A native method wanted the running loop when it was called: a plain override runs on a thread without one."""
+    seen = []
+
+    class Telling(BronzeWriter):
+        def write(self, series, range, batch):
+            seen.append(len(batch))
+            return super().write(series, range, batch)
+
+    class Asking(CoinalyzeAdapter):
+        def fetch(self, request):
+            seen.append(request.symbol)
+            return super().fetch(request)
+
+    adapter = Asking(api_key="offline", base_url=exchange.url, retention=None)
+    result = await make(exchange, writer=Telling((tmp_path / "lake").as_uri()), adapter=adapter).execute(context)
+    assert (result["status"], result["records_written"]) == ("success", 14 * 24)
+    assert seen.count("BTCUSDT_PERP.A") == 2
+    assert sum(rows for rows in seen if isinstance(rows, int)) == 14 * 24
+
+
+async def test_an_answer_is_awaited_once():
+    store = MemoryCheckpointStore()
+    waiting = await asyncio.to_thread(store.load, "coinalyze/ohlcv/BTC/1h")
+    assert await waiting is None
+    with pytest.raises(RuntimeError, match="awaited already"):
+        await waiting
+
+
 async def test_python_stores_limiters_and_strategies(exchange, make, context):
     class Store:
         def __init__(self) -> None:

@@ -106,6 +106,39 @@ async fn what_lies_there_is_told_and_removed_by_range() {
 }
 
 #[tokio::test]
+async fn rows_are_read_over_objects_in_order_and_a_missing_object_is_told() {
+    let lake = tempfile::tempdir().unwrap();
+    let writer = writer(lake.path());
+    let one = series("BTC", DataType::FundingRate);
+    let (early, late) = (rows(DataType::FundingRate, 1440), rows(DataType::FundingRate, 2880));
+    writer.write(&one, day(0), &early).await.unwrap();
+    let second = Fetched { batch: late.batch.within(day(1)), ..late };
+    writer.write(&one, day(1), &second).await.unwrap();
+    let noon = TimeRange::new(DAY / 2, DAY + DAY / 2).unwrap();
+    let read = writer.read(&one, noon).await.unwrap();
+    assert!(read.ts().iter().copied().eq((720..2160).map(|minute| minute * 60_000)));
+    assert!(writer.read(&series("ETH", DataType::FundingRate), noon).await.unwrap().is_empty());
+    let gone = writer.read_objects(&one, noon, &[day(0), day(1), day(1).intersect(noon).unwrap()]).await;
+    assert!(gone.unwrap_err().to_string().contains("is gone"));
+}
+
+#[tokio::test]
+async fn a_sweep_takes_old_dates_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    for folder in
+        ["date=2026-01-01/a/b", "date=2026-01-02/a", "date=2026-01-03", "other/date=2026-01-01", "."]
+    {
+        let folder = root.path().join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("x.parquet"), "x").unwrap();
+    }
+    let writer = writer(root.path());
+    assert_eq!(writer.sweep("2026-01-03").await.unwrap(), 2);
+    let left = files(&writer).await;
+    assert_eq!(left, ["date=2026-01-03/x.parquet", "other/date=2026-01-01/x.parquet", "x.parquet"]);
+}
+
+#[tokio::test]
 async fn a_lake_that_cannot_be_written_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
