@@ -1,9 +1,12 @@
 """Resumable market-data backfills under Apache Airflow: Airflow schedules, Rust works, Python names.
 
-Importing this package starts no thread, opens nothing and imports no Airflow.
+Importing this package starts no thread, opens nothing, imports no Airflow, and leaves the compiled core for later.
 """
 
-from quant_framework._core import __version__
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from quant_framework.errors import (
     ConflictError,
     DataError,
@@ -14,6 +17,9 @@ from quant_framework.errors import (
     RunCancelledError,
     UnavailableError,
 )
+
+if TYPE_CHECKING:
+    from quant_framework._core import __version__
 
 __all__ = [
     "ConflictError",
@@ -26,3 +32,17 @@ __all__ = [
     "UnavailableError",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``__version__`` is the core's, which is loaded when somebody asks: every Airflow process imports this package."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from quant_framework._core import __version__
+
+    globals()[name] = __version__
+    return __version__
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,6 +15,8 @@ from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 SOURCE_GROUP = "quant_framework.sources"
 """Entry points of packages that bring a source: its name, and what makes its adapter of keyword arguments."""
 
+DEFAULT_SOURCE = "coinalyze"
+
 BUILT_IN = (EntryPoint("coinalyze", "quant_framework.ingestion.adapters:CoinalyzeAdapter", SOURCE_GROUP),)
 
 STAGED_DAYS = 7
@@ -54,9 +56,14 @@ def sources() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in (*entry_points(group=SOURCE_GROUP), *BUILT_IN)}
 
 
+def is_built_in(source: str) -> bool:
+    """Whether ``source`` comes with this package."""
+    return any(entry.name == source for entry in BUILT_IN)
+
+
 def check_source(source: str) -> None:
     """``InvalidError`` where there is no such source."""
-    if all(entry.name != source for entry in BUILT_IN) and source not in sources():
+    if not is_built_in(source) and source not in sources():
         hint = f"use one of {', '.join(sorted(sources()))}, or install the package that brings it"
         raise InvalidError(f"unknown source {source!r}", hint)
 
@@ -65,7 +72,7 @@ def open_adapter(source: str, **options: Any) -> IDataAdapter:
     """The adapter of ``source``; of Coinalyze, ``base_url`` by default from ``QUANT_FRAMEWORK_BASE_URL``."""
     check_source(source)
     entry = sources()[source]
-    if entry in BUILT_IN:
+    if is_built_in(source):
         options["base_url"] = options.get("base_url") or os.environ.get("QUANT_FRAMEWORK_BASE_URL")
     try:
         return entry.load()(**options)

@@ -1,4 +1,4 @@
-"""A live Airflow: API server, scheduler and DAG processor, each in its own session, on SQLite."""
+"""A live Airflow: API server, scheduler and DAG processor, each in its own session, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -25,10 +26,11 @@ ENDED = {"success", "failed"}
 
 
 class LiveAirflow:
-    """Started once per session in ``folder``; its tasks ask ``exchange``."""
+    """Started once per session in ``folder``, with its own ``database``; its tasks ask ``exchange``."""
 
-    def __init__(self, folder: Path, exchange: OfflineExchange, **variables: str) -> None:
+    def __init__(self, folder: Path, exchange: OfflineExchange, database: str, **variables: str) -> None:
         self.folder, self.exchange, self.port = folder, exchange, free_port()
+        self.database = database
         self.home, self.dags = folder / "home", folder / "dags"
         self.home.mkdir()
         self.dags.mkdir()
@@ -45,6 +47,7 @@ class LiveAirflow:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base}/execution/",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": urlsplit(database)._replace(scheme="postgresql+psycopg2").geturl(),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": base,
@@ -135,6 +138,10 @@ class LiveAirflow:
     def result(self, dag: str, run: str, task: str) -> object:
         """What the task returned."""
         return self.task(dag, run, task, "/xcomEntries/return_value?stringify=false")["value"]
+
+    def logs(self, dag: str, run: str, task: str = "backfill", number: int = 1) -> str:
+        """What the task's try said, as people see it."""
+        return json.dumps(self.task(dag, run, task, f"/logs/{number}?full_content=true")["content"])
 
     def state(self, dag: str, run: str, task: str = "backfill") -> dict[str, object]:
         """What the task keeps in its state store."""

@@ -108,7 +108,17 @@ def live_database(postgres: PostgresAddress) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory, s3: S3Address | SeaweedS3, live_database: str) -> Iterator[LiveAirflow]:
+def airflow_database(postgres: PostgresAddress) -> Iterator[str]:
+    """The address of the live Airflow's own database."""
+    name = f"test_airflow_{os.getpid()}"
+    yield postgres.database(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    tmp_path_factory, s3: S3Address | SeaweedS3, live_database: str, airflow_database: str
+) -> Iterator[LiveAirflow]:
     """One live Airflow, with connections to both servers; its tests are of the xdist group "airflow"."""
     options = {"endpoint_override": s3.endpoint, "allow_bucket_creation": True}
     files = S3FileSystem(access_key=s3.access_key, secret_key=s3.secret_key, **options)
@@ -117,9 +127,19 @@ def airflow(tmp_path_factory, s3: S3Address | SeaweedS3, live_database: str) -> 
     minio = {"conn_type": "aws", "login": s3.access_key, "password": s3.secret_key, "extra": extra}
     connections = {"MINIO_DEFAULT": json.dumps(minio), "POSTGRES_DEFAULT": live_database}
     variables = {f"AIRFLOW_CONN_{name}": value for name, value in connections.items()}
+    folder = tmp_path_factory.mktemp("live")
+    variables |= {
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__QUANT_FRAMEWORK__LAKE_BROWSER": "https://lake.example.com/{bucket}?at={prefix}",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "file", "log_file_path": f"{folder}/lineage.json", "append": True}
+        ),
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": "live",
+        "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
+    }
     with (
         OfflineExchange(limit=None) as exchange,
-        LiveAirflow(tmp_path_factory.mktemp("live"), exchange, **variables) as live,
+        LiveAirflow(folder, exchange, airflow_database, **variables) as live,
     ):
         yield live
 

@@ -86,7 +86,7 @@ def places(folder: Path) -> dict[str, str]:
 
 def stored(folder: Path, columns: tuple[str, ...] = VALUES) -> list[tuple]:
     """Every row of a lake in time order."""
-    if not folder.exists():
+    if not any(folder.rglob("*.parquet")):
         return []
     table = pyarrow.dataset.dataset(folder, partitioning="hive").to_table()
     parts = [table["symbol"].to_pylist(), table["ts"].cast("int64").to_pylist()]

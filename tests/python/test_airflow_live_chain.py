@@ -1,4 +1,4 @@
-"""fetch >> validate >> write through a real scheduler, supervisor and task process: kill, timeout, failure, clear, park."""
+"""fetch >> validate >> write through a real scheduler and supervisor: killed, out of time, failed, cleared, parked."""
 
 from __future__ import annotations
 

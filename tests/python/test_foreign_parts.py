@@ -14,6 +14,7 @@ from conftest import END, START
 from quant_framework.errors import UnavailableError
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
 from quant_framework.ingestion.backfill import MemoryCheckpointStore
+from quant_framework.ingestion.writers import BronzeWriter
 
 NAMES = ["ts", "open", "high", "low", "close", "volume"]
 

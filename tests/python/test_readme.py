@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from conftest import END, START
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
@@ -39,3 +40,13 @@ def test_the_rate_limit_page_runs(tmp_path, capsys):
     assert "'used': 1" in capsys.readouterr().out
     assert names["scope"].startswith("coinalyze:")
     assert "key" not in names["scope"]
+
+
+def test_the_provider_page_runs(exchange, monkeypatch, capsys):
+    monkeypatch.setenv("AIRFLOW_CONN_MIRROR", f"market-data://:offline@{quote(exchange.url, safe='')}")
+    names = run_snippets("docs/provider.md", 3, CONNECTION="mirror")
+    assert capsys.readouterr().out == "True coinalyze answers: BTC is BTCUSDT_PERP.A\n"
+    assert names["adapter"].source == "coinalyze"
+    [mapped] = names["dag"].tasks
+    assert (mapped.operator_name, mapped.is_mapped) == ("@task.quant_backfill", True)
+    assert names["lineage"].outputs[0].outputFacets["outputStatistics"].rowCount == 24

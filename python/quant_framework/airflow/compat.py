@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Connection, Param
+import sys
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetAlias, BaseHook, BaseOperator, BaseOperatorLink, Connection, Param
+from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
+from airflow.sdk.definitions.context import context_merge
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
     AirflowRescheduleException,
+    AirflowRuntimeError,
     AirflowSkipException,
 )
 
@@ -20,7 +26,34 @@ __all__ = [
     "AirflowSkipException",
     "Asset",
     "AssetAlias",
+    "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "Connection",
+    "DecoratedOperator",
     "Param",
+    "context_merge",
+    "determine_kwargs",
+    "secrets_backends",
+    "supervisor_lacks_connection",
+    "task_decorator_factory",
 ]
+
+
+def secrets_backends() -> list[Any]:
+    """Where Airflow looks for connections here, in order; in a task the last one asks the supervisor."""
+    from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+    return ensure_secrets_backend_loaded()
+
+
+def supervisor_lacks_connection(conn_id: str) -> bool:
+    """Whether Airflow's API server says that there is none; false where it gave no answer or has one."""
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+
+    comms = sys.modules["airflow.sdk.execution_time.task_runner"].SUPERVISOR_COMMS
+    try:
+        answer = comms.send(GetConnection(conn_id=conn_id))
+    except AirflowRuntimeError as error:
+        answer = error.error
+    return isinstance(answer, ErrorResponse) and answer.error.value == "CONNECTION_NOT_FOUND"

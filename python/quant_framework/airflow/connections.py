@@ -1,4 +1,4 @@
-"""Stores and lakes from Airflow connections. Read inside ``execute``, never at parse time."""
+"""Sources, stores and lakes from Airflow connections. Read inside ``execute``, never at parse time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from quant_framework import settings
-from quant_framework.airflow.compat import AirflowNotFoundException, Connection
+from quant_framework.airflow.config import option
+from quant_framework.airflow.lookup import connection
+from quant_framework.airflow.market_data import adapter_options, flag
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import (
     CheckpointStore,
@@ -19,7 +21,16 @@ from quant_framework.ingestion.backfill import (
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 
-__all__ = ["open_bronze", "open_checkpoints", "open_limiter", "refuse_password"]
+__all__ = [
+    "adapter_options",
+    "connection",
+    "open_adapter",
+    "open_bronze",
+    "open_checkpoints",
+    "open_limiter",
+    "refuse_password",
+    "refuse_secrets",
+]
 
 
 def refuse_password(url: str | None, argument: str) -> None:
@@ -32,21 +43,13 @@ def refuse_password(url: str | None, argument: str) -> None:
             raise InvalidError(f"{argument} holds a password", "use postgres_conn_id or minio_conn_id, or PGPASSWORD")
 
 
-def connection(conn_id: str) -> Any:
-    """The connection, or ``InvalidError`` saying what to do."""
-    try:
-        return Connection.get(conn_id)
-    except AirflowNotFoundException:
-        raise InvalidError(f"there is no connection {conn_id!r}", "add it: airflow connections add ...") from None
-
-
-def flag(extra: dict[str, Any], name: str) -> bool | None:
-    """A yes or no of an extra, where it is said; the extras of a connection's URI are texts."""
-    value = extra.get(name)
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if value is not None and str(value).lower() not in known:
-        raise InvalidError(f"{name} in the connection's extra must be true or false, not {value!r}")
-    return None if value is None else known[str(value).lower()]
+def refuse_secrets(**arguments: Any) -> None:
+    """``InvalidError`` where an operator's argument holds a secret: Airflow keeps and shows them."""
+    for name in ("lake", "staging", "checkpoint", "rate_limit"):
+        refuse_password(arguments.get(name), name)
+    options = arguments.get("adapter_options")
+    if isinstance(options, dict) and options.get("api_key"):
+        raise InvalidError("adapter_options holds an API key", "use market_data_conn_id, or COINALYZE_API_KEY")
 
 
 def s3_options(conn_id: str) -> dict[str, Any]:
@@ -109,6 +112,25 @@ def database_store(conn_id: str) -> DatabaseCheckpointStore:
     return DatabaseCheckpointStore(dsn, password=password)
 
 
+def open_adapter(
+    source: str | None = None, options: dict[str, Any] | None = None, market_data_conn_id: str | None = None
+) -> IDataAdapter:
+    """The adapter of ``source``, with the connection's key and options; ``options`` go before those.
+
+    Without a source, the connection's; without either, Coinalyze.
+    """
+    said: dict[str, Any] = {}
+    if market_data_conn_id:
+        known, said = adapter_options(market_data_conn_id)
+        if source and source != known:
+            raise InvalidError(f"connection {market_data_conn_id!r} is of source {known!r}, not {source!r}")
+        source = known
+    source, said = source or settings.DEFAULT_SOURCE, said | (options or {})
+    if settings.is_built_in(source):
+        said["base_url"] = said.get("base_url") or option("base_url")
+    return settings.open_adapter(source, **said)
+
+
 def open_checkpoints(
     checkpoint: str | None = None, minio_conn_id: str | None = None, postgres_conn_id: str | None = None
 ) -> CheckpointStore:
@@ -119,7 +141,9 @@ def open_checkpoints(
         return HybridCheckpointStore(minio, database)
     if database and checkpoint:
         raise InvalidError("checkpoint and postgres_conn_id name two places", "leave one out, or add minio_conn_id")
-    return minio or database or open_checkpoint_store(checkpoint or settings.checkpoint_url())
+    if minio or database:
+        return minio or database
+    return open_checkpoint_store(checkpoint or option("checkpoint") or settings.checkpoint_url())
 
 
 def open_limiter(
@@ -129,13 +153,13 @@ def open_limiter(
     if rate_limit and rate_limit_conn_id:
         raise InvalidError("rate_limit and rate_limit_conn_id name two places", "leave one out")
     if rate_limit_conn_id is None:
-        return settings.open_limiter(adapter, rate_limit)
+        return settings.open_limiter(adapter, rate_limit or option("rate_limit"))
     return settings.open_limiter(adapter, *database(rate_limit_conn_id))
 
 
 def open_bronze(lake: str | None = None, minio_conn_id: str | None = None) -> BronzeWriter:
     """The bronze lake; where it is ``s3://``, with the connection's server and keys."""
-    url = lake or settings.lake_url()
+    url = lake or option("lake") or settings.lake_url()
     if minio_conn_id is None or not url.startswith("s3://"):
         return BronzeWriter(url)
     options = s3_options(minio_conn_id)

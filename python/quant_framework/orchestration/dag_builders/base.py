@@ -30,7 +30,7 @@ class BaseDagBuilder:
         schedule: as for ``DAG``; ``None`` runs on trigger only.
         symbols: the source's own names, or names it can resolve.
         timeframes: ``1m`` to ``1M``.
-        source: name of the source.
+        source: name of the source; by default that of ``market_data_conn_id``, else Coinalyze.
         data_types: by default ``["ohlcv"]``.
         lake: URL of the bronze lake; by default see ``BackfillOperator``, as for everything down to ``rate_limit``.
         checkpoint: URL of the checkpoints.
@@ -68,7 +68,7 @@ class BaseDagBuilder:
         schedule: Any = None,
         symbols: Sequence[str] = (),
         timeframes: Sequence[str] = (),
-        source: str = "coinalyze",
+        source: str | None = None,
         data_types: Sequence[str] = ("ohlcv",),
         *,
         lake: str | None = None,
@@ -95,7 +95,7 @@ class BaseDagBuilder:
         self.adapter_options, self.pool, self.outlets = adapter_options, pool, outlets
         self.operator, self.operator_options = operator, dict(operator_options or {})
         self.default_args = {"retries": 3} | (default_args or {})
-        self.dag_options = {"catchup": False, "tags": ["quant_framework", source]} | dag_options
+        self.dag_options = dag_options
 
     def with_symbols(self: Builder, symbols: Sequence[str]) -> Builder:
         """Set the symbols."""
@@ -171,8 +171,10 @@ class BaseDagBuilder:
         errors = []
         if self.rate_limit and self.rate_limit_conn_id:
             errors.append("rate_limit and rate_limit_conn_id name two places; leave one out")
-        checks = [(refuse_password, getattr(self, name), name) for name in URLS]
-        for check, *arguments in [*checks, (settings.check_source, self.source)]:
+        checks: list[tuple[Any, ...]] = [(refuse_password, getattr(self, name), name) for name in URLS]
+        if self.source is not None:
+            checks.append((settings.check_source, self.source))
+        for check, *arguments in checks:
             try:
                 check(*arguments)
             except InvalidError as error:
@@ -196,7 +198,8 @@ class BaseDagBuilder:
         return self._build()
 
     def _build(self) -> DAG:
-        options = self.dag_options | {"params": self.params() | (self.dag_options.get("params") or {})}
+        usual = {"catchup": False, "tags": ["quant_framework", *([self.source] if self.source else [])]}
+        options = usual | self.dag_options | {"params": self.params() | (self.dag_options.get("params") or {})}
         named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.schedule}
         with DAG(**named, default_args=self.default_args, **options) as dag:
             self.add_tasks(dag)

@@ -18,8 +18,9 @@ from quant_framework.airflow.compat import (
     AirflowRescheduleException,
     BaseOperator,
 )
-from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_password
+from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_secrets
 from quant_framework.airflow.lineage import facets
+from quant_framework.airflow.links import LakeLink
 from quant_framework.errors import InvalidError, RateLimitedError
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
@@ -80,6 +81,8 @@ class BaseDataOperator(BaseOperator):
     # Airflow 2 honours the date of a reschedule only where this is true.
     reschedule = True
 
+    operator_extra_links = (LakeLink(),)
+
     _workflow: BaseWorkflow | None = None
     _killed = False
     _places: dict[str, list[str]] | None = None
@@ -95,12 +98,17 @@ class BaseDataOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        refuse_password(lake, "lake")
-        refuse_password(checkpoint, "checkpoint")
+        refuse_secrets(lake=lake, checkpoint=checkpoint)
         self.lake = lake
         self.checkpoint = checkpoint
         self.minio_conn_id = minio_conn_id
         self.postgres_conn_id = postgres_conn_id
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """As of every operator; a mapped task is made when it runs, but its arguments are kept before."""
+        refuse_secrets(**kwargs)
+        return super().partial(**kwargs)
 
     def build_writer(self, context: dict[str, Any]) -> IDataWriter:
         """The lake; override to bring your own."""

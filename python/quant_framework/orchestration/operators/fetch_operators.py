@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from quant_framework import settings
 from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.config import option
-from quant_framework.airflow.connections import refuse_password
+from quant_framework.airflow.connections import refuse_secrets
 from quant_framework.airflow.staging import open_stage, task_stage
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.operators.base import given
@@ -39,7 +39,7 @@ class _FetchOperator(SourceOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        refuse_password(staging, "staging")
+        refuse_secrets(staging=staging)
         if not self.do_xcom_push:
             raise InvalidError("do_xcom_push must not be off: the reference to what was staged would be lost")
         self.check([timeframe])

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from quant_framework import settings
-from quant_framework.airflow.connections import open_limiter, refuse_password
+from quant_framework.airflow.connections import open_adapter, open_limiter, refuse_secrets
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
@@ -21,7 +21,8 @@ class SourceOperator(BaseDataOperator):
 
     Args:
         adapter: the source, an object with ``source`` and ``fetch(request)``, or a source's name.
-        source: name of the source, where ``adapter`` is not given; ``adapter_options`` go to its adapter.
+        source: name of the source, where ``adapter`` is not given; by default that of the connection, else Coinalyze.
+        adapter_options: of the source's adapter; never a key.
         market_data_conn_id: connection that holds the source's API key, its server and more options.
         rate_limit: URL of the place where all workers share the source's quota (``postgresql://user@host/name``, or
             ``file:///folder`` for one machine); by default ``QUANT_FRAMEWORK_RATE_LIMIT`` or a folder in Airflow's
@@ -53,7 +54,7 @@ class SourceOperator(BaseDataOperator):
         self,
         *,
         adapter: IDataAdapter | str | None = None,
-        source: str = "coinalyze",
+        source: str | None = None,
         adapter_options: dict[str, Any] | None = None,
         market_data_conn_id: str | None = None,
         rate_limit: str | None = None,
@@ -64,13 +65,13 @@ class SourceOperator(BaseDataOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        refuse_password(rate_limit, "rate_limit")
+        refuse_secrets(rate_limit=rate_limit, adapter_options=adapter_options)
         if not isinstance(adapter, str | None) and not hasattr(adapter, "fetch"):
             raise InvalidError(f"adapter {type(adapter).__name__} has no method fetch(request)")
         check_options(concurrency=concurrency, max_wait=max_wait, resume=resume)
         self.adapter = None if isinstance(adapter, str) else adapter
         self.source = adapter if isinstance(adapter, str) else source
-        if self.adapter is None and market_data_conn_id is None and not is_template(self.source):
+        if self.source is not None and not is_template(self.source):
             settings.check_source(self.source)
         self.adapter_options = adapter_options
         self.market_data_conn_id = market_data_conn_id
@@ -84,13 +85,7 @@ class SourceOperator(BaseDataOperator):
         """The source; override to bring your own."""
         if self.adapter is not None:
             return self.adapter
-        source, options = self.source, dict(self.adapter_options or {})
-        if conn_id := given(self.market_data_conn_id):
-            from quant_framework.airflow.connections import adapter_options
-
-            named, held = adapter_options(conn_id)
-            source, options = named or source, held | options
-        return settings.open_adapter(source, **options)
+        return open_adapter(given(self.source), self.adapter_options, given(self.market_data_conn_id))
 
     def build_rate_limiter(self, context: dict[str, Any]) -> IRateLimiter:
         """The source's quota; override to bring your own."""
