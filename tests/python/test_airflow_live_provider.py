@@ -24,8 +24,6 @@ HEAD = """
     from datetime import timedelta
     from airflow.sdk import DAG, task
     from quant_framework.airflow.hooks import MarketDataHook
-    from quant_framework.airflow.lineage import facets
-    from quant_framework.airflow.links import LakeLink
     from quant_framework.orchestration.operators import BackfillOperator
 """
 DECORATED = f"""{HEAD}
@@ -47,24 +45,12 @@ TRACED = f"""{HEAD}
     import os
     from airflow.providers.openlineage.utils.selective_enable import enable_lineage
     class Traced(BackfillOperator):
-        operator_extra_links = (LakeLink(),)
-        _places, _result = None, None
         def report(self, result, context):
             super().report(result, context)
-            folders = [series["series"].split("/") for series in result["series"]]
-            names = ("source", "dataset", "symbol", "timeframe")
-            self._result, self._process = result, os.getpid()
-            self._places = {{
-                "inputs": ["https://api.coinalyze.net/v1"],
-                "outputs": [
-                    "/".join([self.lake, *(f"{{name}}={{part}}" for name, part in zip(names, parts))])
-                    for parts in folders
-                ],
-            }}
+            self._process = os.getpid()
         def get_openlineage_facets_on_complete(self, task_instance):
             assert os.getpid() != self._process, "the listener asks in a fork"
-            return facets(**self._places, result=self._result)
-        get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
+            return super().get_openlineage_facets_on_complete(task_instance)
     with DAG("traced", schedule=None) as dag:
         Traced.partial(
             task_id="backfill", lake="s3://quant-framework/traced", minio_conn_id="minio_default",
@@ -74,12 +60,9 @@ TRACED = f"""{HEAD}
 """
 SECRET = f"""{HEAD}
     import logging
-    class Backfill(BackfillOperator):
-        def adapter(self, context):
-            return MarketDataHook("secret_exchange").get_conn()
     with DAG("secret", schedule=None):
-        Backfill(
-            task_id="backfill", symbols=["BTC"],
+        BackfillOperator(
+            task_id="backfill", symbols=["BTC"], market_data_conn_id="secret_exchange",
             lake="FOLDER/secret/lake", checkpoint="FOLDER/secret/checkpoints", {OPTIONS}
         )
         @task
@@ -169,7 +152,7 @@ def test_links_and_lineage_of_mapped_tasks(airflow, dags):
     }
     assert written == {("s3://quant-framework", place): ROWS for place in places}
     assert {(read["namespace"], read["name"]) for event in done for read in event["inputs"]} == {
-        ("https://api.coinalyze.net", "v1")
+        ("quant://coinalyze", f"ohlcv/{symbol}/1h") for symbol in SYMBOLS
     }
     [failed] = [event for event in events if event["eventType"] == "FAIL"]
     assert "NOPE" in failed["run"]["facets"]["errorMessage"]["message"]

@@ -265,7 +265,7 @@ def test_the_sweep_leaves_an_authors_own_folders_alone(tmp_path, home, exchange)
     archive = tmp_path / "archive" / "date=2020-01-01"
     archive.mkdir(parents=True)
     (archive / "precious.parquet").write_text("rows")
-    run_dag(chain({"staging": (archive / "staging").as_uri()}))
+    run_dag(chain({"staging": f"file://{archive}/staging"}))
     assert (archive / "precious.parquet").exists()
     assert stored(home / "lake" / "bronze") == had(exchange, BTC)
 

@@ -50,3 +50,12 @@ def test_the_provider_page_runs(exchange, monkeypatch, capsys):
     [mapped] = names["dag"].tasks
     assert (mapped.operator_name, mapped.is_mapped) == ("@task.quant_backfill", True)
     assert names["lineage"].outputs[0].outputFacets["outputStatistics"].rowCount == 24
+
+
+def test_the_operators_page_runs():
+    names = run_snippets("docs/operators.md", 4)
+    assert [task.task_id for task in names["by_hand"].topological_sort()] == ["fetch", "look", "write"]
+    assert {task.task_id for task in names["by_tasks"].tasks} == {"fetch_ohlcv", "write_bronze"}
+    assert (names["is_valid"], names["errors"]) == (True, [])
+    assert len(names["hourly"].tasks[0].expand_input.value) == 2
+    assert names["Weekly"](task_id="week", symbols=["BTC"], timeframes=["1h"]).build_chunk_strategy({}) is not None

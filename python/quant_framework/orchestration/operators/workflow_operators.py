@@ -92,11 +92,11 @@ class BackfillOperator(SourceOperator):
         places = {"writer": self._writer, "checkpoint_store": self.build_checkpoint_store(context)}
         return super().parts(context) | places
 
-    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
-        """What goes to XCom, and what was read and written."""
+    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+        """Mirror how the run ended, and remember what was read and written."""
         series = [one["series"] for one in result.get("series", [])]
         self._places = {"inputs": list(map(series_uri, series)), "outputs": addresses(self._writer, series)}
-        return super().summarize(result)
+        super().report(result, context)
 
 
 class IncrementalOperator(BackfillOperator):

@@ -53,8 +53,7 @@ class WriteBronzeOperator(BaseDataOperator):
             progress_interval=INTERVAL,
         )
 
-    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
-        """What goes to XCom, and what was read and written."""
+    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+        """Remember what was read and written."""
         series = [one["series"] for one in result["series"]]
         self._places = {"inputs": self._inputs, "outputs": addresses(self._writer, series)}
-        return super().summarize(result)
