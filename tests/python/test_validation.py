@@ -144,7 +144,7 @@ def test_all_damages_of_one_lake_are_found_at_once(lake):
     assert findings(report) == [
         ("conflicting", "error", 1, iso(170)),
         ("values", "error", 1, iso(5)),
-        ("repeated", "warning", 1, iso(177)),
+        ("repeated", "warning", 1, iso(176)),
         ("missing", "warning", 3, iso(20)),
     ]
     assert report["gaps"] == [{"start": iso(20), "end": iso(23), "bars": 3, "kind": "missing"}]
