@@ -64,6 +64,7 @@ pub mod objects;
 pub mod quota;
 
 // use cases
+pub mod config;
 pub mod workflows;
 
 // bindings

@@ -46,6 +46,11 @@ const NAMES: [(&str, Timeframe); 15] = [
 ];
 
 impl Timeframe {
+    /// Every name, shortest first.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// The last bar opening at or before `at`.
     pub fn floor(self, at: Millis) -> Millis {
         match self {

@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 8] = [
     &["chunking", "quality", "rate_limit", "disk"],
     &["database", "objects"],
     &["adapters", "checkpoint", "lake", "quota"],
-    &["workflows"],
+    &["config", "workflows"],
     &["python"],
 ];
 

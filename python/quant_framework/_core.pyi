@@ -21,6 +21,8 @@ __all__ = [
     "RateLimiter",
     "__version__",
     "bars_before",
+    "check_config",
+    "config_schema",
     "detect_gaps",
     "drain_log",
     "export_checkpoints",
@@ -33,6 +35,10 @@ __all__ = [
 __version__: str
 
 def drain_log() -> list[tuple[int, str, str]]: ...
+def check_config(
+    files: Sequence[tuple[str, str | tuple[int, str]]], environ: dict[str, str], wanted: str | None = None
+) -> dict[str, Any]: ...
+def config_schema() -> dict[str, Any]: ...
 def repair_checkpoints(
     store: Any,
     prefix: str = "",

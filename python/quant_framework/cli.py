@@ -1,4 +1,6 @@
-"""The command line, without Airflow: ``quant-framework backfill | plan | status | repair | export | import``.
+"""The command line, without Airflow.
+
+``quant-framework backfill | plan | status | repair | export | import | validate | schema``.
 
 Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
 """
@@ -15,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import checkpoint_cli, settings
+from quant_framework import checkpoint_cli, config_cli, settings
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -63,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
         command.add_argument("--checkpoint", help=where)
+    config_cli.add_to(commands)
+    for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     return root
 
@@ -176,9 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
     try:
-        if arguments.command in checkpoint_cli.COMMANDS:
-            done = checkpoint_cli.COMMANDS[arguments.command](arguments)
-            return DONE if done else FAILED
+        if command := (checkpoint_cli.COMMANDS | config_cli.COMMANDS).get(arguments.command):
+            return DONE if command(arguments) else FAILED
         if arguments.command == "plan":
             result = asyncio.run(workflow(arguments).plan())
             print(json.dumps(result)) if arguments.json else show_plan(result)

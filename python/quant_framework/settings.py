@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,12 @@ def is_built_in(source: str) -> bool:
 
 def check_source(source: str) -> None:
     """``InvalidError`` where there is no such source."""
+    if not isinstance(source, str):
+        raise InvalidError(f"source must be a name, not {source!r}")
     if not is_built_in(source) and source not in sources():
-        hint = f"use one of {', '.join(sorted(sources()))}, or install the package that brings it"
+        close = get_close_matches(source, sources(), 1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        hint = f"{meant}use one of {', '.join(sorted(sources()))}, or install the package that brings it"
         raise InvalidError(f"unknown source {source!r}", hint)
 
 

@@ -4,6 +4,7 @@
 mod adapter;
 mod backfill;
 mod batch;
+mod config;
 mod convert;
 mod errors;
 mod foreign;
@@ -30,6 +31,8 @@ mod _core {
     use super::backfill::Backfill;
     #[pymodule_export]
     use super::batch::Batch;
+    #[pymodule_export]
+    use super::config::{check_config, config_schema};
     #[pymodule_export]
     use super::limiter::RateLimiter;
     #[pymodule_export]

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from airflow.sdk import DAG, Asset, AssetAlias, BaseHook, BaseOperator, BaseOperatorLink, Connection, Param
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetAlias,
+    BaseHook,
+    BaseOperator,
+    BaseOperatorLink,
+    Connection,
+    Param,
+    TaskGroup,
+    get_parsing_context,
+)
 from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow.sdk.definitions.context import context_merge
 from airflow.sdk.exceptions import (
@@ -32,8 +43,10 @@ __all__ = [
     "Connection",
     "DecoratedOperator",
     "Param",
+    "TaskGroup",
     "context_merge",
     "determine_kwargs",
+    "get_parsing_context",
     "secrets_backends",
     "supervisor_lacks_connection",
     "task_decorator_factory",

@@ -110,9 +110,9 @@ async fn rows_are_read_over_objects_in_order_and_a_missing_object_is_told() {
     let lake = tempfile::tempdir().unwrap();
     let writer = writer(lake.path());
     let one = series("BTC", DataType::FundingRate);
-    let (early, late) = (rows(DataType::FundingRate, 1440), rows(DataType::FundingRate, 2880));
-    writer.write(&one, day(0), &early).await.unwrap();
-    let second = Fetched { batch: late.batch.within(day(1)), ..late };
+    let (first, second) = (rows(DataType::FundingRate, 1440), rows(DataType::FundingRate, 2880));
+    writer.write(&one, day(0), &first).await.unwrap();
+    let second = Fetched { batch: second.batch.within(day(1)), ..second };
     writer.write(&one, day(1), &second).await.unwrap();
     let noon = TimeRange::new(DAY / 2, DAY + DAY / 2).unwrap();
     let read = writer.read(&one, noon).await.unwrap();

@@ -1,7 +1,27 @@
-"""DAG builders: from a few values to a DAG."""
+"""DAGs from a few words, in Python or in YAML. Each builder is imported when it is first used."""
 
-from quant_framework.orchestration.dag_builders.backfill_dag_builder import BackfillDagBuilder
-from quant_framework.orchestration.dag_builders.base import BaseDagBuilder
-from quant_framework.orchestration.dag_builders.incremental_dag_builder import IncrementalDagBuilder
+from __future__ import annotations
 
-__all__ = ["BackfillDagBuilder", "BaseDagBuilder", "IncrementalDagBuilder"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quant_framework.orchestration.dag_builders.backfill_dag_builder import BackfillDagBuilder
+    from quant_framework.orchestration.dag_builders.base import BaseDagBuilder
+    from quant_framework.orchestration.dag_builders.factory import DagFactory
+    from quant_framework.orchestration.dag_builders.incremental_dag_builder import IncrementalDagBuilder
+
+__all__ = ["BackfillDagBuilder", "BaseDagBuilder", "DagFactory", "IncrementalDagBuilder"]
+
+MODULES = {
+    "BackfillDagBuilder": "backfill_dag_builder",
+    "BaseDagBuilder": "base",
+    "DagFactory": "factory",
+    "IncrementalDagBuilder": "incremental_dag_builder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)

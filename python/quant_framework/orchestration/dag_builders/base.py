@@ -159,13 +159,36 @@ class BaseDagBuilder:
 
     def validate(self) -> tuple[bool, list[str]]:
         """Whether the configuration is right, and everything that is not; never raises."""
+        errors = self._errors() or self._try()[1]
+        return not errors, errors
+
+    def build(self) -> DAG:
+        """The DAG; ``InvalidError`` with everything that is wrong."""
+        errors, dag = self._errors(), None
+        if not errors:
+            dag, errors = self._try()
+        if dag is None:
+            raise InvalidError(f"DAG {self.dag_id!r}: {'; '.join(errors)}")
+        if self.dag_options.get("auto_register", True):
+            dag.auto_register = True
+            with dag:
+                """Airflow finds it here, as any DAG that is made in a file."""
+        return dag
+
+    def _errors(self) -> list[str]:
         errors = [f"dag_id must be a text that is not empty, not {self.dag_id!r}"] if not _is_name(self.dag_id) else []
         found = {name: _check_names(name, getattr(self, name)) for name in SERIES}
         errors += [error for wrong in found.values() for error in wrong]
         errors += check_series(*([] if found[name] else getattr(self, name) for name in SERIES[1:]))
         errors += self._check_places()
-        errors += _unknown("DAG", self.dag_options, DAG) + _unknown("operator", self.operator_options, self._operator())
-        return not (errors := errors or self._try()), errors
+        return errors + [
+            error
+            for what, options, target in (
+                ("DAG", self.dag_options, DAG),
+                ("operator", self.operator_options, self._operator()),
+            )
+            for error in _unknown(what, options, target)
+        ]
 
     def _check_places(self) -> list[str]:
         errors = []
@@ -181,29 +204,23 @@ class BaseDagBuilder:
                 errors.append(str(error))
         return errors
 
-    def _try(self) -> list[str]:
-        """What Airflow or the operator have against it: a mapped task checks its arguments only when it runs."""
+    def _try(self) -> tuple[DAG | None, list[str]]:
+        """The DAG, or what Airflow or the operator have against it.
+
+        A task is made for its arguments' sake: a mapped one checks them only when it runs. Airflow would register a
+        DAG at the end of its block even where that failed.
+        """
+        usual = {"catchup": False, "tags": ["quant_framework", *([self.source] if self.source else [])]}
         try:
             self._operator()(task_id=self.task_id, **self.series()[0], **self._task_options())
-            self._build()
+            params = self.params() | (self.dag_options.get("params") or {})
+            options = usual | self.dag_options | {"params": params, "auto_register": False}
+            named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.schedule}
+            with DAG(**named, default_args=self.default_args, **options) as dag:
+                self.add_tasks(dag)
         except Exception as error:
-            return [f"{type(error).__name__}: {error}" if not isinstance(error, InvalidError) else str(error)]
-        return []
-
-    def build(self) -> DAG:
-        """The DAG; ``InvalidError`` with everything that is wrong."""
-        valid, errors = self.validate()
-        if not valid:
-            raise InvalidError(f"DAG {self.dag_id!r}: {'; '.join(errors)}")
-        return self._build()
-
-    def _build(self) -> DAG:
-        usual = {"catchup": False, "tags": ["quant_framework", *([self.source] if self.source else [])]}
-        options = usual | self.dag_options | {"params": self.params() | (self.dag_options.get("params") or {})}
-        named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.schedule}
-        with DAG(**named, default_args=self.default_args, **options) as dag:
-            self.add_tasks(dag)
-        return dag
+            return None, [str(error) if isinstance(error, InvalidError) else f"{type(error).__name__}: {error}"]
+        return dag, []
 
     def series(self) -> list[dict[str, list[str]]]:
         """The arguments of each mapped task: one series."""
