@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from quant_framework.errors import InvalidError
+from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.orchestration.checks import check_adapter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 
 SOURCE_GROUP = "quant_framework.sources"
@@ -79,12 +80,18 @@ def open_adapter(source: str, **options: Any) -> IDataAdapter:
     entry = sources()[source]
     if is_built_in(source):
         options["base_url"] = options.get("base_url") or os.environ.get("QUANT_FRAMEWORK_BASE_URL")
+    where = f"source {source!r} ({entry.value})"
     try:
-        return entry.load()(**options)
-    except (ImportError, AttributeError) as error:
-        raise InvalidError(f"source {source!r} ({entry.value}) cannot be loaded: {error}") from error
+        adapter = entry.load()(**options)
+    except QuantFrameworkError:
+        raise
     except TypeError as error:
         raise InvalidError(f"source {source!r} does not take these options: {error}") from error
+    except (ImportError, AttributeError) as error:
+        raise InvalidError(f"{where} cannot be loaded: {error}") from error
+    except Exception as error:
+        raise InvalidError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
+    return check_adapter(adapter, f"{where} adapter")
 
 
 def rate_limit_url() -> str:

@@ -20,16 +20,21 @@ const ROWS: u32 = 100_000;
 pub struct LakeAdapter {
     lake: Arc<BronzeWriter>,
     source: String,
-    known: Coverage,
+    known: Option<Coverage>,
     fingerprint: String,
     objects: Mutex<HashMap<Series, Arc<[TimeRange]>>>,
 }
 
 impl LakeAdapter {
-    /// The rows of `source` in `lake`. `known` is what its checkpoint says of the series to ask for: an object that
-    /// should be there and is not is an error, never an empty answer. `fingerprint` is that of the adapter that
-    /// fetched the rows.
-    pub fn new(lake: Arc<BronzeWriter>, source: String, known: Coverage, fingerprint: String) -> Self {
+    /// The rows of `source` in `lake`. `known` is what its checkpoint says of the series to ask for: what it does not
+    /// know, and an object that should be there and is not, are errors, never an empty answer. `fingerprint` is that of
+    /// the adapter that fetched the rows.
+    pub fn new(
+        lake: Arc<BronzeWriter>,
+        source: String,
+        known: Option<Coverage>,
+        fingerprint: String,
+    ) -> Self {
         Self { lake, source, known, fingerprint, objects: Mutex::default() }
     }
 
@@ -44,8 +49,11 @@ impl LakeAdapter {
     }
 }
 
-/// `Data` where rows that `known` names lie in none of `objects`.
+/// `Data` where `known` does not know all of `range`, or rows that it names lie in none of `objects`.
 fn complete(known: &Coverage, range: TimeRange, objects: &[TimeRange]) -> Result<()> {
+    if let Some(unknown) = known.missing(range).first() {
+        return Err(Error::data(format!("the rows of {unknown} were never there")));
+    }
     let present: Coverage = objects.iter().map(|object| (*object, State::Data)).collect();
     let rows = known.covered(range).into_iter().filter(|(_, state)| *state == State::Data);
     match rows.flat_map(|(rows, _)| present.missing(rows)).next() {
@@ -74,7 +82,9 @@ impl DataAdapter for LakeAdapter {
 
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched> {
         let objects = self.objects(&request.series).await?;
-        complete(&self.known, request.range, &objects)?;
+        if let Some(known) = &self.known {
+            complete(known, request.range, &objects)?;
+        }
         let batch = self.lake.read_objects(&request.series, request.range, &objects).await?;
         let bytes = batch.rows().get_array_memory_size() as u64;
         Ok(Fetched { batch, bytes, truncated: false, quotas: Vec::new(), lineage: Vec::new() })
@@ -103,6 +113,9 @@ mod tests {
         assert!(complete(&known, range(40, 60), &[]).is_ok());
         let gone = complete(&known, all, &[range(0, 80)]).unwrap_err();
         assert_eq!(gone.kind(), Kind::Data);
-        assert!(complete(&Coverage::new(), all, &[]).is_ok(), "nothing is known, nothing is missed");
+        for (known, objects) in [(&Coverage::new(), &[all][..]), (&known, &[range(0, 200)])] {
+            let unknown = complete(known, range(50, 150), objects).unwrap_err();
+            assert!(unknown.to_string().contains("were never there"), "{unknown}");
+        }
     }
 }

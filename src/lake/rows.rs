@@ -9,8 +9,10 @@ use super::naming::{folder, key, range as range_of};
 use crate::error::{Error, Result};
 use crate::records::{Batch, schema};
 use crate::series::Series;
-use crate::time_range::TimeRange;
+use crate::time_range::{Millis, TimeRange};
 
+/// How the folders of stages begin.
+const STAGED: &str = "staged=";
 /// Objects read at once.
 const WIDTH: usize = 8;
 
@@ -34,6 +36,19 @@ impl BronzeWriter {
         self.read_objects(series, range, &self.ranges(series).await?).await
     }
 
+    /// As [`Self::read`], with the rows that lie in its objects and belong to none: for whoever looks for damage.
+    pub async fn read_with_strays(&self, series: &Series, range: TimeRange) -> Result<Batch> {
+        let objects = self.ranges(series).await?;
+        let inside: Vec<TimeRange> =
+            objects.into_iter().filter(|object| object.intersect(range).is_some()).collect();
+        let read = iter(inside).map(|object| async move {
+            let rows = self.read_object(series, object).await?;
+            select(&rows, |at| range.contains(at) || !object.contains(at))
+        });
+        let parts: Vec<Batch> = read.buffered(WIDTH).try_collect().await?;
+        joined(series, &parts)
+    }
+
     /// As [`Self::read`], of the objects that span `objects`. `Data` where one of them is gone or cannot be read.
     pub(super) async fn read_objects(
         &self,
@@ -43,44 +58,52 @@ impl BronzeWriter {
     ) -> Result<Batch> {
         let inside: Vec<TimeRange> =
             objects.iter().filter(|object| object.intersect(range).is_some()).copied().collect();
-        let read = iter(inside).map(|object| self.read_object(series, range, object));
+        let read = iter(inside).map(|object| async move {
+            let rows = self.read_object(series, object).await?;
+            // Objects are written in time order; one that is not was not written by us.
+            if rows.ts().is_sorted() {
+                Ok(rows.within(range))
+            } else {
+                select(&rows, |at| range.contains(at))
+            }
+        });
         let parts: Vec<Batch> = read.buffered(WIDTH).try_collect().await?;
         joined(series, &parts)
     }
 
-    async fn read_object(&self, series: &Series, range: TimeRange, object: TimeRange) -> Result<Batch> {
+    async fn read_object(&self, series: &Series, object: TimeRange) -> Result<Batch> {
         let key = key(series, object);
         let uri = self.objects.uri(&key);
         let body = self.objects.get(&key).await?;
         let body = body.ok_or_else(|| Error::data(format!("{uri} is gone")))?;
         let batches = decode(body).map_err(|error| error.context(&uri))?;
-        let parts =
-            batches.iter().map(|rows| inside(&Batch::from_record_batch(series.data_type, rows)?, range));
+        let parts = batches.iter().map(|rows| Batch::from_record_batch(series.data_type, rows));
         let parts = parts.collect::<Result<Vec<_>>>().map_err(|error| error.context(&uri))?;
         joined(series, &parts)
     }
 
-    /// Deletes every object in the folders `date=...` of the root that are older than `date` (`2026-01-31`), and
-    /// nothing else; how many there were.
-    pub async fn sweep(&self, date: &str) -> Result<u64> {
-        let mut swept = 0;
+    /// Of a root of stages, `staged=<date>/<path>`: deletes those from before `oldest` (`2026-01-31`) and nothing else,
+    /// and answers the date of the newest one at `path`.
+    pub async fn tidy(&self, path: &str, oldest: &str) -> Result<Option<String>> {
+        let mut newest: Option<String> = None;
         for key in self.objects.list("").await? {
-            let day = key.split('/').next().and_then(|folder| folder.strip_prefix("date="));
-            if day.is_some_and(|day| day < date) {
+            let Some((date, rest)) = key.strip_prefix(STAGED).and_then(|staged| staged.split_once('/'))
+            else {
+                continue;
+            };
+            if date < oldest {
                 self.objects.delete(&key).await?;
-                swept += 1;
+            } else if rest.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) {
+                newest = newest.max(Some(date.to_owned()));
             }
         }
-        Ok(swept)
+        Ok(newest)
     }
 }
 
-/// The rows that open in `range`, in their order, whatever that is.
-fn inside(batch: &Batch, range: TimeRange) -> Result<Batch> {
-    if batch.ts().is_sorted() {
-        return Ok(batch.within(range));
-    }
-    let mask: BooleanArray = batch.ts().iter().map(|at| Some(range.contains(*at))).collect();
+/// The rows whose open time is `wanted`, in their order, whatever that is.
+fn select(batch: &Batch, wanted: impl Fn(Millis) -> bool) -> Result<Batch> {
+    let mask: BooleanArray = batch.ts().iter().map(|at| Some(wanted(*at))).collect();
     let rows = arrow_select::filter::filter_record_batch(batch.rows(), &mask);
     Batch::from_record_batch(batch.data_type(), &rows.map_err(|error| Error::data(error.to_string()))?)
 }

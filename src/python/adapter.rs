@@ -148,6 +148,16 @@ impl CoinalyzeAdapter {
     fn __repr__(&self) -> String {
         format!("CoinalyzeAdapter({})", self.0.lookup())
     }
+
+    /// Copies of a task share their adapter.
+    fn __copy__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    /// As `__copy__`.
+    fn __deepcopy__<'py>(slf: Bound<'py, Self>, _memo: &Bound<'_, PyAny>) -> Bound<'py, Self> {
+        slf
+    }
 }
 
 /// The native adapter behind `object`, or `object` itself as an adapter.

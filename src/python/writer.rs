@@ -83,10 +83,11 @@ impl BronzeWriter {
         awaitable(py, async move { writer.read(&series, range).await }, |_, rows| Ok(Batch(rows)))
     }
 
-    /// Deletes every object in folders `date=...` older than `date` (`2026-01-31`); how many there were.
-    fn sweep<'py>(&self, py: Python<'py>, date: String) -> PyResult<Bound<'py, PyAny>> {
+    /// Of a root of stages: deletes those from before `oldest` (`2026-01-31`) and answers the date of the newest one
+    /// at `path`, or `None`.
+    fn tidy<'py>(&self, py: Python<'py>, path: String, oldest: String) -> PyResult<Bound<'py, PyAny>> {
         let writer = Arc::clone(&self.writer);
-        awaitable(py, async move { writer.sweep(&date).await }, |_, swept| Ok(swept))
+        awaitable(py, async move { writer.tidy(&path, &oldest).await }, |_, date| Ok(date))
     }
 
     /// Writes the rows of one chunk of `series` (its key); `{"uri", "rows", "bytes"}`. Twice is once.
@@ -122,9 +123,10 @@ impl LakeAdapter {
         source: String,
         checkpoint: Option<&Bound<'_, Checkpoint>>,
     ) -> Self {
-        let known = checkpoint.map(|held| held.get().0.clone()).unwrap_or_default();
-        let fingerprint = known.fingerprint.unwrap_or_default();
-        Self(Arc::new(lake::LakeAdapter::new(lake.get().native(), source, known.coverage, fingerprint)))
+        let held = checkpoint.map(|held| held.get().0.clone());
+        let fingerprint = held.as_ref().and_then(|held| held.fingerprint.clone()).unwrap_or_default();
+        let known = held.map(|held| held.coverage);
+        Self(Arc::new(lake::LakeAdapter::new(lake.get().native(), source, known, fingerprint)))
     }
 
     /// Name of the source that the rows came from.

@@ -146,9 +146,22 @@ pub fn gaps(ts: &[Millis], range: TimeRange, timeframe: Timeframe) -> Vec<TimeRa
     gaps
 }
 
+/// How long a source may be late with a bar that has closed, at least; a whole bar where that is longer.
+const GRACE: Millis = 600_000;
+
+/// From when on it proves nothing that a source has no bar: it may be late.
+pub fn silent_from(timeframe: Timeframe, now: Millis) -> Millis {
+    timeframe.floor(now - GRACE.max(timeframe.shortest()))
+}
+
 /// What an answer for `range` of `series` proves: rows where there are rows; `empty` where a dense series has none.
-/// A sparse series is settled as a whole: a missing row there means zero. `ts` as for [`gaps`].
-pub fn facts(ts: &[Millis], range: TimeRange, series: &Series) -> Coverage {
+/// A sparse series is settled as a whole: a missing row there means zero. From `silent_from` on, what comes after the
+/// last row stays unknown. `ts` as for [`gaps`].
+pub fn facts(ts: &[Millis], range: TimeRange, series: &Series, silent_from: Millis) -> Coverage {
+    let told = ts.last().map_or(range.start(), |last| series.timeframe.next(*last));
+    let Some(range) = TimeRange::non_empty(range.start(), range.end().min(told.max(silent_from))) else {
+        return Coverage::new();
+    };
     let state = if ts.is_empty() { State::Empty } else { State::Data };
     let whole = [(range, state)];
     if ts.is_empty() || !series.data_type.is_dense() {
@@ -223,6 +236,30 @@ mod tests {
         assert_eq!(checked.batch.ts(), [0, 60_000]);
         assert_eq!(checked.forming, 1);
         assert!(check(&bars(&[0], 2.0), range(10), MINUTE, 59_999).unwrap().batch.is_empty());
+    }
+
+    #[test]
+    fn silence_about_the_newest_bars_proves_nothing() {
+        let series: Series = "x/ohlcv/BTC/1m".parse().unwrap();
+        let minutes = |from: i64, to: i64| TimeRange::new(from * 60_000, to * 60_000).unwrap();
+        let known = |ts: &[i64], from: i64| {
+            let ts: Vec<Millis> = ts.iter().map(|minute| minute * 60_000).collect();
+            facts(&ts, range(10), &series, from * 60_000).iter().collect::<Vec<_>>()
+        };
+        let (data, empty) = (State::Data, State::Empty);
+        assert_eq!(
+            known(&[0, 1, 3], 20),
+            [(minutes(0, 2), data), (minutes(2, 3), empty), (minutes(3, 4), data), (minutes(4, 10), empty)]
+        );
+        assert_eq!(
+            known(&[0, 1, 3], 2),
+            [(minutes(0, 2), data), (minutes(2, 3), empty), (minutes(3, 4), data)]
+        );
+        assert_eq!(known(&[0, 1], 6), [(minutes(0, 2), data), (minutes(2, 6), empty)]);
+        assert_eq!(known(&[], 6), [(minutes(0, 6), empty)]);
+        assert_eq!(known(&[], 0), []);
+        assert_eq!(silent_from(MINUTE, 1_000_000), 360_000);
+        assert_eq!(silent_from(Timeframe::Minutes(60), 10_000_000), 3_600_000);
     }
 
     #[test]

@@ -161,7 +161,8 @@ impl Pipeline {
             allowed()?;
             self.parts.writer.remove(&task.series, left).await?;
         }
-        let coverage = quality::facts(fetched.batch.ts(), range, &task.series);
+        let silent_from = quality::silent_from(task.series.timeframe, self.parts.clock.now());
+        let coverage = quality::facts(fetched.batch.ts(), range, &task.series, silent_from);
         Ok(Written { range, receipt, delta: delta(generation, &task.fingerprint, coverage) })
     }
 

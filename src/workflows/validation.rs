@@ -56,7 +56,7 @@ async fn look(
     range: TimeRange,
     clock: &dyn Clock,
 ) -> Result<(Batch, Validation)> {
-    let rows = lake.read(series, range).await.map_err(|error| error.context(series))?;
+    let rows = lake.read_with_strays(series, range).await.map_err(|error| error.context(series))?;
     let validation = quality::validate(&rows, range, series, clock.now())?;
     Ok((rows, validation))
 }

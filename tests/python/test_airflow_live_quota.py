@@ -21,7 +21,7 @@ DAG = f"""
         # The connection as in the operator's own; the windows are those of the exchange under test.
         def build_rate_limiter(self, context):
             dsn, password = database(self.rate_limit_conn_id)
-            scope = self.adapter(context).quota_scope
+            scope = self.build_adapter(context).quota_scope
             return SharedRateLimiter(dsn, scope, windows=[{LIMIT}], password=password)
         def build_chunk_strategy(self, context):
             return FixedChunkStrategy(168)

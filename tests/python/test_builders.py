@@ -7,7 +7,7 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
-from airflow.sdk import DAG, Asset, AssetAlias, CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, AssetAlias, CronDataIntervalTimetable, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -100,7 +100,7 @@ WRONG = {
     ],
     "timeframes": [(["1h", "7m"], "timeframes: unknown timeframe"), (["1h", "1h"], "timeframes holds '1h' twice")],
     "data_types": [(["trades"], "data_types: unknown data type"), ([], "data_types is empty")],
-    "source": [("nope", "unknown source 'nope'"), (5, "source"), (["coinalyze"], "source"), (None, "source")],
+    "source": [("nope", "unknown source 'nope'"), (5, "source"), (["coinalyze"], "source")],
     "lake": [(5, "lake"), ("ftp://x", "lake"), ("s3://k:geheim@b/x", "lake holds a password")],
     "checkpoint": [(5, "checkpoint"), ("ftp://x", "checkpoint")],
     "rate_limit": [(5, "rate_limit")],
@@ -316,11 +316,11 @@ def test_a_run_takes_its_data_interval_where_no_range_is_said(home, exchange):
     assert stored(home / "lake" / "bronze") == had(exchange, BTC, end=day)
 
 
-def test_a_schedule_that_gives_no_interval_and_no_start_is_named():
+def test_a_cron_text_has_intervals_where_no_start_is_said():
     """A cron text is ``CronTriggerTimetable`` by default in Airflow 3: its runs have no interval and would all fail."""
-    assert errors(schedule="@daily", start=START) == []
-    assert errors(schedule=CronDataIntervalTimetable("@daily", "UTC")) == []
-    assert any("start" in error for error in errors(schedule="@daily"))
+    assert isinstance(builder(schedule="@daily").build().timetable, CronDataIntervalTimetable)
+    assert isinstance(builder(schedule="@daily", start=START).build().timetable, CronTriggerTimetable)
+    assert isinstance(builder(IncrementalDagBuilder, schedule="@daily").build().timetable, CronTriggerTimetable)
 
 
 def test_a_subclass_overrides_one_method_of_builder_and_operator():

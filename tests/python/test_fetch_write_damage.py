@@ -140,7 +140,7 @@ def test_a_reference_that_names_more_than_is_staged_commits_nothing_of_it(start,
 
 
 PAIR = ["2026-01-05T00:00:00Z", "2026-01-19T00:00:00Z"]
-FINE = {"kind": KIND, "series": KEY, "ranges": [PAIR], "bars": 336, "stage": "file:///nowhere/date=2026-01-05/x"}
+FINE = {"kind": KIND, "series": KEY, "ranges": [PAIR], "bars": 336, "stage": "file:///nowhere/staged=2026-01-05/x"}
 SHAPE = "a dict as a fetch task returns it: kind, series, ranges, bars, stage"
 HINT = "(hint: put it after a fetch operator, as in fetch >> write, or pass staged=fetch.output)"
 OTHERS = [

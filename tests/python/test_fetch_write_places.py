@@ -22,10 +22,11 @@ from conftest import END, START
 from orchestration_runs import BTC, ETH, HOURS, KEY, Xcoms, execute, had, known, run_dag, span, stored
 from quant_framework import settings
 from quant_framework.airflow.staging import task_stage
-from quant_framework.errors import InvalidError
+from quant_framework.errors import InvalidError, UnavailableError
 from quant_framework.ingestion.backfill import MinIOCheckpointStore
+from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.operators import FetchOHLCVOperator, WriteBronzeOperator
-from quant_framework.orchestration.tasks.fetch_tasks import Stage, segment, stage_url
+from quant_framework.orchestration.tasks.fetch_tasks import Stage, segment
 from quant_framework.testing import OfflineExchange
 
 pytest_plugins = ["orchestration_fixtures"]
@@ -84,7 +85,7 @@ def test_lake_staging_and_checkpoints_in_s3(said, files, bucket, s3, exchange):
     place = f"s3://{bucket}/data"
     options = said | {"lake": f"{place}/bronze", "checkpoint": f"{place}/checkpoints"}
     xcoms = run_dag(chain(options, options))
-    assert xcoms["fetch"][-1]["stage"].startswith(f"{place}/staging/date=")
+    assert xcoms["fetch"][-1]["stage"].startswith(f"{place}/staging/staged=")
     assert s3.secret_key not in json.dumps(xcoms)
     table = pyarrow.dataset.dataset(f"{bucket}/data/bronze", filesystem=files).to_table().sort_by("ts")
     columns = [table["ts"].cast("int64").to_pylist(), table["close"].to_pylist()]
@@ -157,7 +158,7 @@ def test_the_staging_place_may_be_said(way, home, exchange, tmp_path, monkeypatc
     else:
         options, place = {"lake": (tmp_path / "other" / "bronze").as_uri()}, (tmp_path / "other" / "staging").as_uri()
     xcoms = run_dag(chain(options), params={"place": place})
-    assert xcoms["fetch"][-1]["stage"].startswith(f"{place}/date=")
+    assert xcoms["fetch"][-1]["stage"].startswith(f"{place}/staged=")
     assert not (home / "lake" / "staging").exists()
     assert stored(home / "lake" / "bronze") == had(exchange, BTC)
 
@@ -174,7 +175,7 @@ IDS = [
     "a b",
     "ä",
     "ö",
-    "date=2020-01-01",
+    "staged=2020-01-01",
     "%2e%2e",
     "~",
 ]
@@ -191,7 +192,7 @@ def stages(root: str, ids: list[str]) -> dict[tuple[str, str], str]:
     found = {}
     for run_id, task_id in itertools.product(ids, ids):
         ti = SimpleNamespace(dag_id=task_id, run_id=run_id, task_id=task_id, map_index=-1)
-        found[run_id, task_id] = task_stage(root, {"ti": ti, "dag_run": run})
+        found[run_id, task_id] = task_stage(root, {"ti": ti, "dag_run": run}).url
     return found
 
 
@@ -199,7 +200,7 @@ def test_no_id_leaves_the_staging_place_and_no_two_share_a_folder(home, tmp_path
     """Airflow allows a task ``..``; the path of a URL is put straight when it is opened."""
     root = tmp_path / "staging"
     found = {ids: opened(url) for ids, url in stages(root.as_uri(), IDS).items()}
-    outside = {ids: path for ids, path in found.items() if not path.is_relative_to(root / f"date={date.today()}")}
+    outside = {ids: path for ids, path in found.items() if not path.is_relative_to(root / f"staged={date.today()}")}
     assert not outside
     assert len(set(found.values())) == len(IDS) ** 2
 
@@ -237,18 +238,18 @@ def day(days: int) -> str:
 def test_the_sweep_removes_old_dates_and_nothing_else(home, exchange, tmp_path):
     root = home / "lake" / "staging"
     old = [
-        f"date={day(8)}/dag/run/fetch/-1/x.parquet",
-        f"date={day(400)}/dag/_checkpoints/a/b.json",
-        "date=2020-01-01/x",
+        f"staged={day(8)}/dag/run/fetch/-1/x.parquet",
+        f"staged={day(400)}/dag/_checkpoints/a/b.json",
+        "staged=2020-01-01/x",
     ]
     kept = [
-        f"date={day(7)}/dag/run/x.parquet",
-        f"date={day(-1)}/dag/x",
+        f"staged={day(7)}/dag/run/x.parquet",
+        f"staged={day(-1)}/dag/x",
         "notes.txt",
-        "dates/x",
-        "other/date=2020-01-01/x",
-        "xdate=2020-01-01/x",
-        "date/x",
+        "stagedly/x",
+        "other/staged=2020-01-01/x",
+        "xstaged=2020-01-01/x",
+        "staged/x",
     ]
     for name in [*old, *kept]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +263,7 @@ def test_the_sweep_removes_old_dates_and_nothing_else(home, exchange, tmp_path):
 
 def test_the_sweep_leaves_an_authors_own_folders_alone(tmp_path, home, exchange):
     """The staging place of an author may lie in a folder of its own date."""
-    archive = tmp_path / "archive" / "date=2020-01-01"
+    archive = tmp_path / "archive" / "staged=2020-01-01"
     archive.mkdir(parents=True)
     (archive / "precious.parquet").write_text("rows")
     run_dag(chain({"staging": f"file://{archive}/staging"}))
@@ -270,21 +271,21 @@ def test_the_sweep_leaves_an_authors_own_folders_alone(tmp_path, home, exchange)
     assert stored(home / "lake" / "bronze") == had(exchange, BTC)
 
 
-def test_a_sweep_that_fails_costs_nothing(home, exchange, monkeypatch, caplog):
+def test_a_place_that_cannot_be_listed_costs_nothing(home, exchange, caplog):
+    class Blind(BronzeWriter):
+        def tidy(self, path, oldest):
+            raise UnavailableError("listing is not allowed")
+
     class Odd(FetchOHLCVOperator):
         def build_stage(self, context):
-            stage = super().build_stage(context)
-            file = home / "a file"
-            file.parent.mkdir()
-            file.write_text("")
-            stage.all = type(stage.rows)((file / "below").as_uri())
-            return stage
+            return Stage.of((home / "blind").as_uri(), ["a"], Blind)
 
     fetch = Odd(task_id="fetch", symbol=BTC, timeframe="1h", **span())
     assert execute(fetch, Xcoms())["bars"] == HOURS
+    assert "cannot be listed: listing is not allowed" in caplog.text
 
 
-@pytest.mark.parametrize("url", ["file:///lake/staging", "s3://bucket/x", "", "date=2026-01-01/x"])
+@pytest.mark.parametrize("url", ["file:///lake/staging", "s3://bucket/x", "", "staged=2026-01-01/x"])
 def test_what_is_no_stage_is_named(url):
     with pytest.raises(InvalidError, match="is not the address of staged rows"):
         Stage(url)
@@ -302,7 +303,6 @@ def test_the_place_beside_a_lake(monkeypatch):
     for lake in ("s3://b", "s3://b/", "file:///", "/"):
         with pytest.raises(InvalidError, match="nothing lies beside the lake"):
             settings.staging_url(lake)
-    assert stage_url("s3://b/staging/", date(2026, 1, 5), "dag", "run") == "s3://b/staging/date=2026-01-05/dag/run"
 
 
 PROGRAM = f"""

@@ -242,7 +242,7 @@ def test_a_mapped_task_is_copied_with_its_adapter(exchange):
     with DAG("flow") as dag:
         options = {"task_id": "task", "adapter": adapter(exchange), "timeframe": "1h", "start": START, "end": END}
         FetchOHLCVOperator.partial(**options).expand(symbol=[BTC])
-    assert copy.deepcopy(dag).get_task("task").partial_kwargs["adapter"] is options["adapter"]
+    assert copy.deepcopy(dag).get_task("task").partial_kwargs["adapter"].adapter is options["adapter"]
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

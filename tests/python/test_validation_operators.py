@@ -213,7 +213,7 @@ def test_a_wrong_argument_fails_at_parse_time(operator, options, says):
     ],
 )
 def test_what_cannot_work_fails_without_a_retry(operator, options, says, home):
-    with pytest.raises(AirflowFailException, match=says) as failed:
+    with pytest.raises((AirflowFailException, InvalidError), match=says) as failed:
         alone(operator(task_id="look", **({"start": START, "end": END} | options)))
     assert "\n" not in str(failed.value)
 

@@ -30,13 +30,34 @@ def check_options(*, concurrency: Any, max_wait: Any, resume: Any) -> None:
     """``InvalidError``, naming the argument, where one cannot be."""
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise InvalidError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
-    if max_wait is not None and (not isinstance(max_wait, int | float) or not max_wait >= 0):
-        raise InvalidError(f"max_wait must be seconds of at least 0, or None, not {max_wait!r}")
+    if max_wait is not None:
+        check_seconds("max_wait", max_wait, " or None,")
     if resume not in RESUME:
         raise InvalidError(f"resume must be one of {', '.join(RESUME)}, not {resume!r}")
+
+
+def check_seconds(argument: str, value: Any, beside: str = "") -> None:
+    """``InvalidError``, naming the argument, where ``value`` is no number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidError(f"{argument} must be seconds of at least 0,{beside} not {value!r}")
 
 
 def check_lookback(lookback: Any) -> None:
     """``InvalidError`` where ``lookback`` is no length of time."""
     if lookback is not None and (not isinstance(lookback, timedelta) or lookback <= timedelta(0)):
         raise InvalidError(f"lookback must be a timedelta above 0, not {lookback!r}")
+
+
+def check_adapter(adapter: Any, what: str = "adapter") -> Any:
+    """``adapter``; ``InvalidError`` where it is none."""
+    if not callable(getattr(adapter, "fetch", None)):
+        raise InvalidError(f"{what} {type(adapter).__name__} has no method fetch(request)")
+    if not isinstance(getattr(adapter, "source", None), str):
+        raise InvalidError(f"{what} {type(adapter).__name__} has no attribute source (a string)")
+    return adapter
+
+
+def check_fraction(argument: str, value: Any) -> None:
+    """``InvalidError``, naming the argument, where ``value`` is no fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise InvalidError(f"{argument} must be a fraction from 0 to 1, not {value!r}")

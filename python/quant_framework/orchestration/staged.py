@@ -44,7 +44,7 @@ class Staged:
         wrong = [
             name
             for name, fine in {
-                "series": series is None or isinstance(series, str),
+                "series": isinstance(series, str) or (series is None and ranges == []),
                 "ranges": isinstance(ranges, list) and all(is_range(pair) for pair in ranges),
                 "bars": isinstance(bars, int) and not isinstance(bars, bool) and bars >= 0,
                 "stage": isinstance(stage, str),

@@ -123,19 +123,27 @@ async fn rows_are_read_over_objects_in_order_and_a_missing_object_is_told() {
 }
 
 #[tokio::test]
-async fn a_sweep_takes_old_dates_and_nothing_else() {
+async fn old_stages_go_and_nothing_else_and_the_newest_of_a_path_is_told() {
     let root = tempfile::tempdir().unwrap();
-    for folder in
-        ["date=2026-01-01/a/b", "date=2026-01-02/a", "date=2026-01-03", "other/date=2026-01-01", "."]
-    {
+    let own =
+        ["staged=2026-01-01/a/b", "staged=2026-01-02/a/b", "staged=2026-01-03/a/b", "staged=2026-01-04/a/bc"];
+    for folder in own.into_iter().chain(["date=2026-01-01", "other/staged=2026-01-01", "."]) {
         let folder = root.path().join(folder);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("x.parquet"), "x").unwrap();
     }
     let writer = writer(root.path());
-    assert_eq!(writer.sweep("2026-01-03").await.unwrap(), 2);
+    assert_eq!(writer.tidy("a/b", "2026-01-02").await.unwrap().as_deref(), Some("2026-01-03"));
+    assert_eq!(writer.tidy("b", "2026-01-03").await.unwrap(), None);
     let left = files(&writer).await;
-    assert_eq!(left, ["date=2026-01-03/x.parquet", "other/date=2026-01-01/x.parquet", "x.parquet"]);
+    let wanted = [
+        "date=2026-01-01/x.parquet",
+        "other/staged=2026-01-01/x.parquet",
+        "staged=2026-01-03/a/b/x.parquet",
+        "staged=2026-01-04/a/bc/x.parquet",
+        "x.parquet",
+    ];
+    assert_eq!(left, wanted);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quant_framework.airflow.compat import Param
+from quant_framework.airflow.compat import CronDataIntervalTimetable, Param
 from quant_framework.orchestration.dag_builders.base import BaseDagBuilder
 from quant_framework.orchestration.operators import BackfillOperator
 
@@ -13,8 +13,9 @@ class BackfillDagBuilder(BaseDagBuilder):
     """A DAG that fetches what is missing of every series.
 
     Args:
-        start: first bar, ISO 8601 text with time zone. May be given when the DAG is triggered; by default the start of
-            a scheduled run's data interval.
+        start: first bar, ISO 8601 text with time zone or aware datetime. May be given when the DAG is triggered; by
+            default the start of a scheduled run's data interval, which a cron text has here (UTC; Airflow's own default
+            since version 3 is a schedule without intervals).
         end: end (exclusive); by default the end of a scheduled run's data interval, else now.
 
     Everything else is as for ``BaseDagBuilder``.
@@ -36,6 +37,11 @@ class BackfillDagBuilder(BaseDagBuilder):
         """Symbols and range."""
         moment = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
         return super().params() | {name: Param(text(getattr(self, name)), **moment) for name in ("start", "end")}
+
+    def timetable(self) -> Any:
+        """The schedule; without a start, a cron text is one of data intervals, which say what a run fetches."""
+        is_cron = isinstance(self.schedule, str) and self.schedule not in ("@once", "@continuous")
+        return CronDataIntervalTimetable(self.schedule, "UTC") if is_cron and self.start is None else self.schedule
 
     def arguments(self) -> dict[str, Any]:
         """The range, from the params."""

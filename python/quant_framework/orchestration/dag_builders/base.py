@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
-from quant_framework import settings
 from quant_framework.airflow.compat import DAG, Asset, AssetAlias, Param
-from quant_framework.airflow.connections import refuse_password
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.checks import check_series
+from quant_framework.orchestration.dag_builders._checks import check_names, check_options, check_values, one_line
 from quant_framework.orchestration.operators import BackfillOperator
 
 Builder = TypeVar("Builder", bound="BaseDagBuilder")
@@ -93,8 +91,8 @@ class BaseDagBuilder:
         self.minio_conn_id, self.postgres_conn_id = minio_conn_id, postgres_conn_id
         self.market_data_conn_id, self.rate_limit_conn_id = market_data_conn_id, rate_limit_conn_id
         self.adapter_options, self.pool, self.outlets = adapter_options, pool, outlets
-        self.operator, self.operator_options = operator, dict(operator_options or {})
-        self.default_args = {"retries": 3} | (default_args or {})
+        self.operator, self.operator_options = operator, operator_options
+        self.default_args = default_args
         self.dag_options = dag_options
 
     def with_symbols(self: Builder, symbols: Sequence[str]) -> Builder:
@@ -142,11 +140,11 @@ class BaseDagBuilder:
 
     def with_default_args(self: Builder, **default_args: Any) -> Builder:
         """Add default arguments of the tasks, such as ``on_failure_callback``."""
-        return self._set(default_args=self.default_args | default_args)
+        return self._set(default_args=(self.default_args or {}) | default_args)
 
     def with_operator_options(self: Builder, **operator_options: Any) -> Builder:
         """Add arguments of the operator, such as ``concurrency`` or ``max_active_tis_per_dagrun``."""
-        return self._set(operator_options=self.operator_options | operator_options)
+        return self._set(operator_options=(self.operator_options or {}) | operator_options)
 
     def with_dag_options(self: Builder, **dag_options: Any) -> Builder:
         """Add arguments of the DAG, such as ``on_failure_callback`` or ``max_active_runs``."""
@@ -176,51 +174,54 @@ class BaseDagBuilder:
         return dag
 
     def _errors(self) -> list[str]:
-        errors = [f"dag_id must be a text that is not empty, not {self.dag_id!r}"] if not _is_name(self.dag_id) else []
-        found = {name: _check_names(name, getattr(self, name)) for name in SERIES}
+        errors = check_values(vars(self))
+        found = {name: check_names(name, getattr(self, name)) for name in SERIES}
         errors += [error for wrong in found.values() for error in wrong]
         errors += check_series(*([] if found[name] else getattr(self, name) for name in SERIES[1:]))
-        errors += self._check_places()
-        return errors + [
-            error
-            for what, options, target in (
-                ("DAG", self.dag_options, DAG),
-                ("operator", self.operator_options, self._operator()),
-            )
-            for error in _unknown(what, options, target)
-        ]
-
-    def _check_places(self) -> list[str]:
-        errors = []
-        if self.rate_limit and self.rate_limit_conn_id:
-            errors.append("rate_limit and rate_limit_conn_id name two places; leave one out")
-        checks: list[tuple[Any, ...]] = [(refuse_password, getattr(self, name), name) for name in URLS]
-        if self.source is not None:
-            checks.append((settings.check_source, self.source))
-        for check, *arguments in checks:
-            try:
-                check(*arguments)
-            except InvalidError as error:
-                errors.append(str(error))
-        return errors
+        errors += check_options("DAG", self.dag_options, DAG)
+        return errors + check_options("operator", self.operator_options, self._operator())
 
     def _try(self) -> tuple[DAG | None, list[str]]:
         """The DAG, or what Airflow or the operator have against it.
 
-        A task is made for its arguments' sake: a mapped one checks them only when it runs. Airflow would register a
-        DAG at the end of its block even where that failed.
+        Airflow would register a DAG at the end of its block even where that failed.
         """
         usual = {"catchup": False, "tags": ["quant_framework", *([self.source] if self.source else [])]}
         try:
-            self._operator()(task_id=self.task_id, **self.series()[0], **self._task_options())
+            self._try_operator()
             params = self.params() | (self.dag_options.get("params") or {})
             options = usual | self.dag_options | {"params": params, "auto_register": False}
-            named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.schedule}
-            with DAG(**named, default_args=self.default_args, **options) as dag:
+            named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.timetable()}
+            default_args = {"retries": 3} | (self.default_args or {})
+            with DAG(**named, default_args=default_args, **options) as dag:
                 self.add_tasks(dag)
         except Exception as error:
-            return None, [str(error) if isinstance(error, InvalidError) else f"{type(error).__name__}: {error}"]
+            return None, [one_line(error)]
+        try:
+            dag.timetable.validate()
+        except Exception as error:
+            return None, [f"schedule: {one_line(error)}"]
         return dag, []
+
+    def _try_operator(self) -> None:
+        """Make a task for its arguments' sake: a mapped one checks them only when it runs."""
+        apart = DAG("apart", schedule=None, auto_register=False)
+        make = functools.partial(self._operator(), dag=apart, **self.series()[0])
+        options, own = self._task_options(), self.operator_options or {}
+        try:
+            make(task_id="all", **options)
+        except Exception as error:
+            rest = {name: value for name, value in options.items() if name not in own}
+            for number, name in enumerate(name for name in own if name not in str(error)):
+                try:
+                    make(task_id=f"one_{number}", **rest, **{name: own[name]})
+                except Exception as alone:
+                    raise InvalidError(f"{name}: {one_line(alone)}") from alone
+            raise
+
+    def timetable(self) -> Any:
+        """The schedule as ``DAG`` takes it."""
+        return self.schedule
 
     def series(self) -> list[dict[str, list[str]]]:
         """The arguments of each mapped task: one series."""
@@ -255,7 +256,7 @@ class BaseDagBuilder:
             **({} if self.pool is None else {"pool": self.pool}),
             **({} if is_shared else {"max_active_tis_per_dagrun": 1}),
         }
-        return places | options | self.arguments() | self.operator_options
+        return places | options | self.arguments() | (self.operator_options or {})
 
     def _outlets(self) -> list[Asset | AssetAlias]:
         if self.outlets is None:
@@ -267,37 +268,3 @@ class BaseDagBuilder:
         named = "{{ task.symbols[0] }} {{ task.data_types[0] }} {{ task.timeframes[0] }}"
         options = {"map_index_template": named} | self._task_options()
         self._operator().partial(task_id=self.task_id, **options).expand_kwargs(self.series())
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _check_names(argument: str, values: Any) -> list[str]:
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        return [f"{argument} must be a list of names, not {values!r}"]
-    if not values:
-        return [f"{argument} is empty"]
-    wrong = [value for value in values if not _is_name(value)]
-    twice = sorted({value for value in values if _is_name(value) and list(values).count(value) > 1})
-    return [f"{argument} holds {value!r}, which is no name" for value in wrong] + [
-        f"{argument} holds {value!r} twice" for value in twice
-    ]
-
-
-def _unknown(what: str, options: Any, target: type) -> list[str]:
-    """Names that none of ``target``'s constructors takes."""
-    if not isinstance(options, dict):
-        return [f"{what} options must be a dict, not {options!r}"]
-    if not options:
-        return []
-    known = {name for part in target.__mro__ if "__init__" in vars(part) for name in _parameters(part)}
-    errors = []
-    for name in sorted(set(options) - known):
-        close = get_close_matches(name, known, 1)
-        errors.append(f"{what} has no argument {name!r}" + (f" (did you mean {close[0]!r}?)" if close else ""))
-    return errors
-
-
-def _parameters(part: type) -> list[str]:
-    return [name for name in inspect.signature(part.__init__).parameters if name not in ("self", "args", "kwargs")]

@@ -45,6 +45,11 @@ def is_template(value: Any) -> bool:
     return not isinstance(value, str) or "{{" in value or "{%" in value
 
 
+def comes_later(value: Any) -> bool:
+    """Whether ``value`` is what another task will return, or a part of what a task or group is mapped over."""
+    return callable(getattr(value, "resolve", None))
+
+
 def addresses(writer: Any, series: Sequence[str]) -> list[str]:
     """Where ``writer`` keeps the rows of ``series``, where it can tell."""
     address = getattr(writer, "address", None)

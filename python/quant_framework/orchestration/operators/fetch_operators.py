@@ -10,14 +10,15 @@ from quant_framework import settings
 from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.config import option
 from quant_framework.airflow.connections import refuse_secrets
-from quant_framework.airflow.staging import open_stage, task_stage
+from quant_framework.airflow.staging import task_stage
 from quant_framework.errors import InvalidError
-from quant_framework.orchestration.operators.base import given
+from quant_framework.orchestration.operators.base import comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, run_range
 from quant_framework.orchestration.tasks.fetch_tasks import Stage, stage_reference, stage_workflow
 from quant_framework.orchestration.workflows import BackfillWorkflow
 
 Moment = datetime | str
+MOST_BARS = 10_000_000
 
 
 class _FetchOperator(SourceOperator):
@@ -43,8 +44,11 @@ class _FetchOperator(SourceOperator):
         if not self.do_xcom_push:
             raise InvalidError("do_xcom_push must not be off: the reference to what was staged would be lost")
         self.check([timeframe])
-        if not isinstance(bars, int) or bars < 1:
-            raise InvalidError(f"bars must be a whole number of at least 1, not {bars!r}")
+        if isinstance(bars, bool) or not isinstance(bars, int) or not 1 <= bars <= MOST_BARS:
+            raise InvalidError(f"bars must be a whole number from 1 to {MOST_BARS:,}, not {bars!r}")
+        for name, value in {"symbol": symbol, "timeframe": timeframe}.items():
+            if not isinstance(value, str) and not comes_later(value):
+                raise InvalidError(f"{name} must be a text, not {value!r}")
         self.symbol = symbol
         self.timeframe = timeframe
         self.start = start
@@ -55,7 +59,7 @@ class _FetchOperator(SourceOperator):
     def build_stage(self, context: dict[str, Any]) -> Stage:
         """Where the rows of this task are staged: the same place for every try; override to bring your own."""
         root = given(self.staging) or option("staging") or settings.staging_url(given(self.lake) or option("lake"))
-        return open_stage(task_stage(root, context), given(self.minio_conn_id))
+        return task_stage(root, context, given(self.minio_conn_id))
 
     def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
         """The run, from plain values."""

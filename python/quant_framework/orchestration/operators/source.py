@@ -11,9 +11,22 @@ from quant_framework.airflow.connections import open_adapter, open_limiter, refu
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
-from quant_framework.orchestration.checks import check_options, check_series
+from quant_framework.orchestration.checks import check_adapter, check_options, check_series
 from quant_framework.orchestration.operators.base import BaseDataOperator, given, is_template
 from quant_framework.orchestration.ports import IChunkStrategy, IDataAdapter, IRateLimiter
+
+
+class Held:
+    """An adapter among a mapped task's arguments: copies share it, and its text is the same from parse to parse."""
+
+    def __init__(self, adapter: Any) -> None:
+        self.adapter = adapter
+
+    def __repr__(self) -> str:
+        return f"<adapter {type(self.adapter).__name__}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Held:
+        return self
 
 
 class SourceOperator(BaseDataOperator):
@@ -44,16 +57,13 @@ class SourceOperator(BaseDataOperator):
         "rate_limit",
         "rate_limit_conn_id",
     )
-    # An adapter holds connections: copies of a task share it.
-    shallow_copy_attrs: Sequence[str] = ("adapter",)
-
     _progress: TaskProgress | None = None
     _adapter: IDataAdapter | None = None
 
     def __init__(
         self,
         *,
-        adapter: IDataAdapter | str | None = None,
+        adapter: IDataAdapter | Held | str | None = None,
         source: str | None = None,
         adapter_options: dict[str, Any] | None = None,
         market_data_conn_id: str | None = None,
@@ -65,13 +75,16 @@ class SourceOperator(BaseDataOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        adapter = adapter.adapter if isinstance(adapter, Held) else adapter
         refuse_secrets(rate_limit=rate_limit, adapter_options=adapter_options)
-        if not isinstance(adapter, str | None) and not hasattr(adapter, "fetch"):
-            raise InvalidError(f"adapter {type(adapter).__name__} has no method fetch(request)")
+        if not isinstance(adapter, str | None):
+            check_adapter(adapter)
+        if not isinstance(adapter_options, dict | None):
+            raise InvalidError(f"adapter_options must be a dict, not {adapter_options!r}")
         check_options(concurrency=concurrency, max_wait=max_wait, resume=resume)
         self.adapter = None if isinstance(adapter, str) else adapter
         self.source = adapter if isinstance(adapter, str) else source
-        if self.source is not None and not is_template(self.source):
+        if self.source is not None and not (isinstance(self.source, str) and is_template(self.source)):
             settings.check_source(self.source)
         self.adapter_options = adapter_options
         self.market_data_conn_id = market_data_conn_id
@@ -80,6 +93,19 @@ class SourceOperator(BaseDataOperator):
         self.concurrency = concurrency
         self.max_wait = max_wait
         self.resume = resume
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """As of every operator; an adapter object is held so that Airflow can store and copy the task."""
+        adapter = kwargs.get("adapter")
+        if adapter is not None and not isinstance(adapter, str):
+            kwargs["adapter"] = Held(adapter)
+        return super().partial(**kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SourceOperator:
+        """A copy that shares the adapter, which holds connections and locks."""
+        memo[id(self.adapter)] = self.adapter
+        return super().__deepcopy__(memo)
 
     def build_adapter(self, context: dict[str, Any]) -> IDataAdapter:
         """The source; override to bring your own."""
@@ -134,12 +160,12 @@ def fixed(values: Any) -> list[str]:
 def run_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
     """What is asked for, else the run's data interval, else nothing for the start and now for the end.
 
-    Runs that were triggered by hand or by an asset have no interval.
+    Runs that were triggered by hand or by an asset have no interval; those of a plain cron schedule have one without
+    length, which says only where to end.
     """
     low, high = context.get("data_interval_start"), context.get("data_interval_end")
-    has_interval = low is not None and high is not None and low < high
-    start = given(start) or (low if has_interval else None)
-    return start, given(end) or (high if has_interval else datetime.now(timezone.utc))
+    has_length = low is not None and high is not None and low < high
+    return given(start) or (low if has_length else None), given(end) or high or datetime.now(timezone.utc)
 
 
 def owner(context: dict[str, Any]) -> str:

@@ -16,15 +16,33 @@ Value = tuple[str, Any]
 """Where a value came from, and the value."""
 
 
-def results(operator: Any, context: dict[str, Any], explicit: Any, argument: str) -> list[Value]:
-    """What was passed as ``argument``, else what each task instance directly upstream returned."""
-    if explicit is not None and not (isinstance(explicit, str) and explicit in UNSET):
-        return [(argument, item) for value in flat(explicit) for item in unfolded(value)]
+def passed(argument: str, value: Any, is_usable: Callable[[Any], bool], shape: str) -> list[Value]:
+    """What was passed as ``argument``, all of which must be usable."""
+    values = [item for one in flat(value) for item in unfolded(one)]
+    for wrong in (item for item in values if not is_usable(item)):
+        raise InvalidError(f"{argument} must be {shape}; it is {described(wrong)}")
+    return [(argument, item) for item in values]
+
+
+def is_passed(value: Any) -> bool:
+    """Whether an argument says something; a template of nothing renders as ``"None"``."""
+    return value is not None and not (isinstance(value, str) and value in UNSET)
+
+
+def results(operator: Any, context: dict[str, Any]) -> list[Value]:
+    """What each task instance directly upstream returned."""
     found: list[Value] = []
     for task_id in sorted(operator.upstream_task_ids):
-        pulled = flat(context["ti"].xcom_pull(task_ids=task_id))
+        pulled = flat(context["ti"].xcom_pull(task_ids=task_id, **indexes(operator, task_id, context["ti"])))
         found += [(f"the XCom of task {task_id}", item) for value in pulled for item in unfolded(value)]
     return [(origin, value) for origin, value in found if value is not None]
+
+
+def indexes(operator: Any, task_id: str, ti: Any) -> dict[str, int]:
+    """In a mapped task group, a task takes what was returned in its own part of the group."""
+    group = operator.get_closest_mapped_task_group()
+    is_beside = group is not None and any(task.task_id == task_id for task in group.iter_tasks())
+    return {"map_indexes": ti.map_index} if is_beside else {}
 
 
 def flat(value: Any) -> list[Any]:

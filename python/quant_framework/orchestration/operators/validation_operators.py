@@ -13,7 +13,15 @@ from quant_framework.airflow.staging import open_stage
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.operators.base import BaseDataOperator, given
 from quant_framework.orchestration.operators.source import run_range
-from quant_framework.orchestration.operators.upstream import VALIDATED, is_staged, is_summary, results, usable
+from quant_framework.orchestration.operators.upstream import (
+    VALIDATED,
+    is_passed,
+    is_staged,
+    is_summary,
+    passed,
+    results,
+    usable,
+)
 from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks.validation_tasks import detect_gaps, validate_rows
 
@@ -106,8 +114,9 @@ class ValidationOperator(LakeOperator):
 
     def upstream(self, context: dict[str, Any]) -> list[tuple[str, Any]]:
         """What is to be looked at."""
-        values = results(self, context, self.staged, "staged")
-        return usable(values, lambda value: is_staged(value) or is_summary(value), SHAPES, HINT)
+        if is_passed(self.staged):
+            return passed("staged", self.staged, is_judged, SHAPES)
+        return usable(results(self, context), is_judged, SHAPES, HINT)
 
     def places(self, value: Any) -> list[str]:
         """Where the rows lie that one task returned."""
@@ -125,6 +134,11 @@ class ValidationOperator(LakeOperator):
         staged = Staged.parse(value, origin)
         place = open_stage(staged.stage, given(self.minio_conn_id)).rows
         return [validate_rows(str(staged.series), low, high, place) for low, high in staged.moments()]
+
+
+def is_judged(value: Any) -> bool:
+    """Whether ``value`` names rows that can be looked at."""
+    return is_staged(value) or is_summary(value)
 
 
 def ranges(summary: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowSkipException
 from quant_framework.errors import InvalidError
-from quant_framework.orchestration.checks import check_lookback
-from quant_framework.orchestration.operators.base import addresses, given
+from quant_framework.orchestration.checks import check_fraction, check_lookback, check_seconds
+from quant_framework.orchestration.operators.base import addresses, comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, fixed, run_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, ValidationWorkflow
@@ -61,6 +61,8 @@ class BackfillOperator(SourceOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.check(timeframes, data_types)
+        if not isinstance(symbols, str | list | tuple) and not comes_later(symbols):
+            raise InvalidError(f"symbols must be a list of names, not {symbols!r}")
         self.symbols = symbols
         self.timeframes = timeframes
         self.data_types = data_types
@@ -118,6 +120,7 @@ class IncrementalOperator(BackfillOperator):
         if (given(self.start) is None) == (lookback is None):
             raise InvalidError("exactly one of start and lookback must be given")
         check_lookback(lookback)
+        check_seconds("lag", lag)
         self.lookback = lookback
         self.lag = lag
 
@@ -158,6 +161,9 @@ class ValidationWorkflowOperator(LakeOperator):
         super().__init__(fail_on=fail_on, **kwargs)
         if isinstance(series, list | tuple) and len(series) < 2:
             raise InvalidError("series must name at least two series to compare")
+        check_fraction("tolerance", tolerance)
+        if volume_tolerance is not None:
+            check_fraction("volume_tolerance", volume_tolerance)
         self.series = series
         self.start = start
         self.end = end

@@ -9,7 +9,7 @@ from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.airflow.staging import open_stage
 from quant_framework.orchestration.operators.base import BaseDataOperator, addresses, given
 from quant_framework.orchestration.operators.source import owner
-from quant_framework.orchestration.operators.upstream import is_staged, results, usable
+from quant_framework.orchestration.operators.upstream import is_passed, is_staged, passed, results, usable
 from quant_framework.orchestration.staged import SHAPE, Staged
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.workflows import WriteWorkflow
@@ -40,7 +40,10 @@ class WriteBronzeOperator(BaseDataOperator):
 
     def build_workflow(self, context: dict[str, Any]) -> WriteWorkflow:
         """The run, from plain values."""
-        values = usable(results(self, context, self.staged, "staged"), is_staged, SHAPE, HINT)
+        if is_passed(self.staged):
+            values = passed("staged", self.staged, is_staged, SHAPE)
+        else:
+            values = usable(results(self, context), is_staged, SHAPE, HINT)
         staged = [Staged.parse(value, origin) for origin, value in values]
         self._inputs, self._writer = [reference.stage for reference in staged], self.build_writer(context)
         return WriteWorkflow(

@@ -14,7 +14,7 @@ from typing import Any
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import Checkpoint, CheckpointStore
 from quant_framework.orchestration.tasks.places import open_store
-from quant_framework.orchestration.tasks.running import Moment, aware
+from quant_framework.orchestration.tasks.running import Moment, aware, text
 
 __all__ = ["delete_checkpoint", "read_checkpoint", "write_checkpoint"]
 
@@ -36,7 +36,7 @@ def read_checkpoint(
         ``data_ranges, empty_ranges, pending_ranges`` count all.
 
     """
-    held = open_store(checkpoint).load_sync(_text(series, "series"))
+    held = open_store(checkpoint).load_sync(text(series, "series"))
     known = held or Checkpoint()
     result = {
         "series": series,
@@ -80,7 +80,7 @@ def write_checkpoint(
 
     """
     ranges = {"data": _ranges(data, "data"), "empty": _ranges(empty, "empty")}
-    series, cursor = _text(series, "series"), None if cursor is None else _text(cursor, "cursor")
+    series, cursor = text(series, "series"), None if cursor is None else text(cursor, "cursor")
     store = open_store(checkpoint)
     held = None if reset else store.load_sync(series)
     generation = store.reset_sync(series) if reset else held.generation if held else 0
@@ -91,13 +91,7 @@ def write_checkpoint(
 
 def delete_checkpoint(series: str, checkpoint: str | CheckpointStore | None = None) -> None:
     """Remove every trace of ``series``; no error where there is none."""
-    open_store(checkpoint).delete_sync(_text(series, "series"))
-
-
-def _text(value: str, name: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidError(f"{name} must be a text, not {str(value)[:80]!r}")
-    return value
+    open_store(checkpoint).delete_sync(text(series, "series"))
 
 
 def _ranges(pairs: Sequence[Sequence[Moment]], name: str) -> list[tuple[datetime, datetime]]:

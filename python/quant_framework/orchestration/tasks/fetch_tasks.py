@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta, timezone
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from quant_framework import settings
@@ -19,12 +19,13 @@ from quant_framework._core import bars_before
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import CheckpointStore, open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
-from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter, IWorkflowContext
+from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 from quant_framework.orchestration.staged import Staged
-from quant_framework.orchestration.tasks.running import Moment, aware, run
+from quant_framework.orchestration.tasks.places import open_source
+from quant_framework.orchestration.tasks.running import Moment, aware, run, text, wait_for
 from quant_framework.orchestration.workflows import BackfillWorkflow
 
-__all__ = ["Stage", "fetch_ohlcv", "fetch_open_interest", "stage_reference", "stage_url", "stage_workflow"]
+__all__ = ["Stage", "fetch_ohlcv", "fetch_open_interest", "stage_reference", "stage_workflow"]
 
 log = logging.getLogger("quant_framework.tasks")
 
@@ -33,7 +34,7 @@ class Stage:
     """A place for rows on their way into the lake, and what was fetched into it.
 
     Args:
-        url: of this place: ``<all places>/date=<of the run>/...``; by the date, old ones are told.
+        url: of this place: ``<all places>/staged=<date>/...``; by the date, old ones are told.
         open_rows: opens a lake at a URL.
         open_checkpoints: opens a store at a URL.
 
@@ -48,32 +49,41 @@ class Stage:
         open_rows: Callable[[str], BronzeWriter] = BronzeWriter,
         open_checkpoints: Callable[[str], CheckpointStore] = open_checkpoint_store,
     ) -> None:
-        root, found, _ = url.partition("/date=")
-        if not found:
+        if "/staged=" not in url:
             raise InvalidError(f"{url!r} is not the address of staged rows")
         self.url = url
-        self.all = open_rows(root)
         self.rows = open_rows(url)
         self.checkpoints = open_checkpoints(f"{url}/_checkpoints")
 
-    async def sweep(self) -> None:
-        """Remove what was staged long ago; that it fails costs nothing."""
-        oldest = datetime.now(timezone.utc).date() - timedelta(days=settings.STAGED_DAYS)
+    @classmethod
+    def of(
+        cls,
+        root: str,
+        names: Sequence[str],
+        open_rows: Callable[[str], BronzeWriter] = BronzeWriter,
+        open_checkpoints: Callable[[str], CheckpointStore] = open_checkpoint_store,
+    ) -> Stage:
+        """The place named ``names`` below ``root``, which is the same for some days; what is older is removed.
+
+        That nothing can be listed there costs a new place a day, and what is old stays.
+        """
+        root, path = root.rstrip("/"), "/".join(map(segment, names))
+        today = datetime.now(timezone.utc).date()
+        oldest = (today - timedelta(days=settings.STAGED_DAYS)).isoformat()
         try:
-            await self.all.sweep(oldest.isoformat())
+            date = wait_for(open_rows(root).tidy, path, oldest)
         except QuantFrameworkError as error:
-            log.warning("what was staged long ago is not removed: %s", error)
-
-
-def stage_url(root: str, began: date, *names: str) -> str:
-    """The URL of a stage: the same for every try of one run."""
-    return "/".join([root.rstrip("/"), f"date={began.isoformat()}", *map(segment, names)])
+            log.warning("what is staged at %s cannot be listed: %s", root, error)
+            date = None
+        return cls(f"{root}/staged={date or today.isoformat()}/{path}", open_rows, open_checkpoints)
 
 
 def segment(name: str) -> str:
-    """``name`` as one part of a path."""
-    plain = re.sub(r"[^A-Za-z0-9=+:.~_-]", "_", name)
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    """``name`` as one part of a path, of at most 120 characters."""
+    plain = re.sub(r"[^A-Za-z0-9=+:.~_-]", "_", name)[:100]
+    if plain == name and plain.strip("."):
+        return plain
+    return f"{plain.strip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def fetch_ohlcv(
@@ -130,28 +140,16 @@ def _fetch(
     lake: str | None,
     staging: str | None,
 ) -> dict[str, Any]:
-    adapter = settings.open_adapter(source, **(adapter_options or {})) if isinstance(source, str) else source
+    adapter = open_source(source, adapter_options)
     low, high = aware(start, "start"), datetime.now(timezone.utc) if end is None else aware(end, "end")
-    names = (adapter.source, data_type, symbol, timeframe, f"{low:%Y%m%dT%H%M%SZ}-{high:%Y%m%dT%H%M%SZ}")
-    root, today = staging or settings.staging_url(lake), datetime.now(timezone.utc).date()
-    stage = Stage(stage_url(root, today, *names))
+    named = (text(symbol, "symbol"), text(timeframe, "timeframe"))
+    names = (adapter.source, data_type, *named, f"{low:%Y%m%dT%H%M%SZ}-{high:%Y%m%dT%H%M%SZ}")
+    stage = Stage.of(staging or settings.staging_url(lake), names)
     is_place = rate_limit is None or isinstance(rate_limit, str)
     limiter = settings.open_limiter(adapter, rate_limit) if is_place else rate_limit
     parts = {"adapter": adapter, "rate_limiter": limiter}
     wanted = {"symbol": symbol, "timeframe": timeframe, "data_type": data_type}
     return stage_reference(run(stage_workflow(stage, **wanted, start=low, end=high, **parts)), stage)
-
-
-class _StageWorkflow(BackfillWorkflow):
-    """A backfill into a stage, which removes first what was staged long ago."""
-
-    def __init__(self, stage: Stage, **options: Any) -> None:
-        super().__init__(writer=stage.rows, checkpoint_store=stage.checkpoints, **options)
-        self.stage = stage
-
-    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
-        await self.stage.sweep()
-        return await super()._execute_impl(context)
 
 
 def stage_workflow(
@@ -171,7 +169,8 @@ def stage_workflow(
             raise InvalidError("start is missing")
         start = bars_before(aware(end, "end"), timeframe, bars)
     wanted = {"symbols": [symbol], "timeframes": [timeframe], "data_types": [data_type]}
-    return _StageWorkflow(stage, **wanted, start=start, end=end, **parts)
+    places = {"writer": stage.rows, "checkpoint_store": stage.checkpoints}
+    return BackfillWorkflow(**places, **wanted, start=start, end=end, **parts)
 
 
 def stage_reference(result: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
@@ -179,7 +178,9 @@ def stage_reference(result: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
     if not result.get("series"):
         return Staged(None, (), 0, stage.url).to_dict()
     (series,) = result["series"]
-    gone = [gap for gap in series["gaps"] if gap["kind"] != "empty"]
-    start = max([gap["end"] for gap in gone], default=series["start"])
-    ranges = ((start, series["end"]),) if start < series["end"] else ()
-    return Staged(series["series"], ranges, series["bars"], stage.url).to_dict()
+    ranges, low = [], series["start"]
+    for gap in (gap for gap in series["gaps"] if gap["kind"] != "empty"):
+        ranges.append((low, gap["start"]))
+        low = gap["end"]
+    answered = tuple(pair for pair in [*ranges, (low, series["end"])] if pair[0] < pair[1])
+    return Staged(series["series"], answered, series["bars"], stage.url).to_dict()

@@ -51,3 +51,10 @@ def aware(value: Moment, name: str) -> datetime:
     if moment.tzinfo is None:
         raise InvalidError(f"{name}: {value} has no time zone", "add Z or +00:00")
     return moment
+
+
+def text(value: Any, name: str) -> str:
+    """``value``, which must be a text."""
+    if not isinstance(value, str):
+        raise InvalidError(f"{name} must be a text, not {str(value)[:80]!r}")
+    return value

@@ -12,7 +12,7 @@ from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.tasks.places import open_lake, open_store
-from quant_framework.orchestration.tasks.running import Moment, aware, run, wait_for
+from quant_framework.orchestration.tasks.running import Moment, aware, run, text, wait_for
 from quant_framework.orchestration.workflows import ValidationWorkflow
 
 __all__ = ["detect_gaps", "reconcile_sources", "validate_rows", "validate_staged"]
@@ -31,7 +31,10 @@ def validate_rows(series: str, start: Moment, end: Moment, lake: str | BronzeWri
 
     """
     low, high = aware(start, "start"), aware(end, "end")
-    return _short(wait_for(_core.validate_rows, open_lake(lake), series, low, high))
+    place = open_lake(lake)
+    if not isinstance(place, _core.BronzeWriter):
+        raise InvalidError(f"a lake of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
+    return _short(wait_for(_core.validate_rows, place, text(series, "series"), low, high))
 
 
 def validate_staged(staged: Mapping[str, Any], rows: BronzeWriter | None = None) -> list[dict[str, Any]]:
@@ -59,7 +62,7 @@ def detect_gaps(
 
     """
     low, high = aware(start, "start"), aware(end, "end")
-    found = wait_for(_core.detect_gaps, open_store(checkpoint), series, low, high)
+    found = wait_for(_core.detect_gaps, open_store(checkpoint, "load"), text(series, "series"), low, high)
     result = {name: found[name] for name in ("series", "start", "end", "coverage", "bars", "gaps")}
     result["missing_bars"] = sum(gap["bars"] for gap in found["gaps"])
     result["unknown_bars"] = sum(gap["bars"] for gap in found["gaps"] if gap["kind"] == "unknown")
@@ -75,8 +78,6 @@ def reconcile_sources(
     volume_tolerance: float | None = None,
 ) -> dict[str, Any]:
     """Compare two or more series (keys) of one market in ``lake`` with the first; see ``ValidationWorkflow``."""
-    if isinstance(series, str):
-        raise InvalidError("series must be a list of keys")
     low, high = aware(start, "start"), aware(end, "end")
     tolerances = {"tolerance": tolerance, "volume_tolerance": volume_tolerance}
     return run(ValidationWorkflow(open_lake(lake), series, start=low, end=high, **tolerances))

@@ -9,6 +9,7 @@ from typing import Any
 
 from quant_framework._core import BronzeWriter, reconcile_rows
 from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.orchestration.checks import check_fraction
 from quant_framework.orchestration.ports import IWorkflowContext
 from quant_framework.orchestration.workflows.backfill_workflow import moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
@@ -42,6 +43,13 @@ class ValidationWorkflow(BaseWorkflow):
         tolerance: float = 0.001,
         volume_tolerance: float | None = None,
     ) -> None:
+        if not isinstance(lake, BronzeWriter):
+            raise InvalidError(f"a lake of type {type(lake).__name__} cannot be read", "pass a BronzeWriter")
+        if not isinstance(series, list | tuple) or not all(isinstance(key, str) for key in series):
+            raise InvalidError(f"series must be a list of keys, not {series!r}")
+        check_fraction("tolerance", tolerance)
+        if volume_tolerance is not None:
+            check_fraction("volume_tolerance", volume_tolerance)
         self.lake = lake
         self.series = series
         self.parameters = {"start": start, "end": end}
@@ -60,8 +68,6 @@ class ValidationWorkflow(BaseWorkflow):
     async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
         try:
             held = self._range(context)
-            if isinstance(self.series, str):
-                raise InvalidError("series must be a list of keys")
             report = await reconcile_rows(self.lake, list(self.series), held["start"], held["end"], **self.tolerances)
         except QuantFrameworkError as error:
             return {"status": "failed", "errors": [{"kind": error.kind, "message": str(error)}]}
