@@ -149,19 +149,17 @@ pub fn gaps(ts: &[Millis], range: TimeRange, timeframe: Timeframe) -> Vec<TimeRa
 /// How long a source may be late with a bar that has closed, at least; a whole bar where that is longer.
 const GRACE: Millis = 600_000;
 
-/// From when on it proves nothing that a source has no bar: it may be late.
-pub fn silent_from(timeframe: Timeframe, now: Millis) -> Millis {
-    timeframe.floor(now - GRACE.max(timeframe.shortest()))
+/// The part of `range` that an answer settles: all up to its last row, and beyond that only what is so old that the
+/// source would have it; it may be late with the newest bars. `None` where it settles nothing. `ts` in order.
+pub fn settled(ts: &[Millis], range: TimeRange, timeframe: Timeframe, now: Millis) -> Option<TimeRange> {
+    let told = ts.last().map_or(range.start(), |last| timeframe.next(*last));
+    let silent_from = timeframe.floor(now - GRACE.max(timeframe.shortest()));
+    TimeRange::non_empty(range.start(), range.end().min(told.max(silent_from)))
 }
 
 /// What an answer for `range` of `series` proves: rows where there are rows; `empty` where a dense series has none.
-/// A sparse series is settled as a whole: a missing row there means zero. From `silent_from` on, what comes after the
-/// last row stays unknown. `ts` as for [`gaps`].
-pub fn facts(ts: &[Millis], range: TimeRange, series: &Series, silent_from: Millis) -> Coverage {
-    let told = ts.last().map_or(range.start(), |last| series.timeframe.next(*last));
-    let Some(range) = TimeRange::non_empty(range.start(), range.end().min(told.max(silent_from))) else {
-        return Coverage::new();
-    };
+/// A sparse series is settled as a whole: a missing row there means zero. `ts` as for [`gaps`].
+pub fn facts(ts: &[Millis], range: TimeRange, series: &Series) -> Coverage {
     let state = if ts.is_empty() { State::Empty } else { State::Data };
     let whole = [(range, state)];
     if ts.is_empty() || !series.data_type.is_dense() {
@@ -239,27 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn silence_about_the_newest_bars_proves_nothing() {
-        let series: Series = "x/ohlcv/BTC/1m".parse().unwrap();
-        let minutes = |from: i64, to: i64| TimeRange::new(from * 60_000, to * 60_000).unwrap();
-        let known = |ts: &[i64], from: i64| {
-            let ts: Vec<Millis> = ts.iter().map(|minute| minute * 60_000).collect();
-            facts(&ts, range(10), &series, from * 60_000).iter().collect::<Vec<_>>()
+    fn silence_about_the_newest_bars_settles_nothing() {
+        let minutes = |to: i64| TimeRange::new(0, to * 60_000).ok();
+        let end = |last: Option<i64>, now: i64| {
+            let ts: Vec<Millis> = last.iter().map(|minute| minute * 60_000).collect();
+            settled(&ts, range(30), MINUTE, now * 60_000)
         };
-        let (data, empty) = (State::Data, State::Empty);
-        assert_eq!(
-            known(&[0, 1, 3], 20),
-            [(minutes(0, 2), data), (minutes(2, 3), empty), (minutes(3, 4), data), (minutes(4, 10), empty)]
-        );
-        assert_eq!(
-            known(&[0, 1, 3], 2),
-            [(minutes(0, 2), data), (minutes(2, 3), empty), (minutes(3, 4), data)]
-        );
-        assert_eq!(known(&[0, 1], 6), [(minutes(0, 2), data), (minutes(2, 6), empty)]);
-        assert_eq!(known(&[], 6), [(minutes(0, 6), empty)]);
-        assert_eq!(known(&[], 0), []);
-        assert_eq!(silent_from(MINUTE, 1_000_000), 360_000);
-        assert_eq!(silent_from(Timeframe::Minutes(60), 10_000_000), 3_600_000);
+        assert_eq!(end(Some(29), 30), minutes(30), "the newest bar is there");
+        assert_eq!(end(Some(24), 30), minutes(25), "the source may be late with five bars");
+        assert_eq!(end(Some(3), 30), minutes(20), "but not with more than ten minutes");
+        assert_eq!(end(None, 30), minutes(20));
+        assert_eq!(end(None, 1000), minutes(30), "what is old is settled");
+        assert_eq!(end(None, 5), None);
+        let (days, day) = (TimeRange::new(0, 3 * 86_400_000).unwrap(), Timeframe::Minutes(1440));
+        let found = settled(&[86_400_000], days, day, 3 * 86_400_000 + 3_600_000);
+        assert_eq!(found, TimeRange::new(0, 2 * 86_400_000).ok(), "nor with the last whole bar");
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod check;
 mod reconcile;
 mod validate;
 
-pub use check::{Checked, check, facts, gaps, silent_from};
+pub use check::{Checked, check, facts, gaps, settled};
 pub use reconcile::{Reconciliation, Tolerance, reconcile};
 pub use validate::{Finding, Severity, Validation, validate};

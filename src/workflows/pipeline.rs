@@ -120,8 +120,9 @@ impl Pipeline {
         while let Some(chunk) = self.next() {
             match self.fetch_and_write(chunk).await {
                 Err(error) => self.give_up(chunk, error),
-                Ok(written) if self.parts.store.linger().is_zero() => self.settle(chunk, written).await,
-                Ok(written) => {
+                Ok(None) => self.tally.chunk_done(0, 0),
+                Ok(Some(written)) if self.parts.store.linger().is_zero() => self.settle(chunk, written).await,
+                Ok(Some(written)) => {
                     let place = Arc::clone(&self.backlog).acquire_owned().await;
                     let pipeline = Arc::clone(&self);
                     settling.spawn(async move {
@@ -146,13 +147,13 @@ impl Pipeline {
         lock(&self.planner).next(&self.tasks, &*self.parts.strategy)
     }
 
-    /// The sentence, up to the durable write.
-    async fn fetch_and_write(&self, chunk: Chunk) -> Result<Written> {
+    /// The sentence, up to the durable write; `None` where the answer settles nothing.
+    async fn fetch_and_write(&self, chunk: Chunk) -> Result<Option<Written>> {
         let task = &self.tasks[chunk.task];
         let allowed = || self.claims.check(&task.key);
         allowed()?;
         let fetched = self.permit_and_fetch(task, chunk).await?;
-        let (range, checked) = self.check(task, chunk, &fetched)?;
+        let Some((range, checked)) = self.check(task, chunk, &fetched)? else { return Ok(None) };
         let fetched = Fetched { batch: checked.batch, ..fetched };
         allowed()?;
         let generation = task.begin(&self.parts).await?;
@@ -161,9 +162,8 @@ impl Pipeline {
             allowed()?;
             self.parts.writer.remove(&task.series, left).await?;
         }
-        let silent_from = quality::silent_from(task.series.timeframe, self.parts.clock.now());
-        let coverage = quality::facts(fetched.batch.ts(), range, &task.series, silent_from);
-        Ok(Written { range, receipt, delta: delta(generation, &task.fingerprint, coverage) })
+        let coverage = quality::facts(fetched.batch.ts(), range, &task.series);
+        Ok(Some(Written { range, receipt, delta: delta(generation, &task.fingerprint, coverage) }))
     }
 
     /// The rest of the sentence: commit, report.
@@ -251,12 +251,13 @@ impl Pipeline {
 
     /// The part of the chunk that the answer settles, and its rows. What a truncated answer leaves
     /// open is handed out again.
-    fn check(&self, task: &Task, chunk: Chunk, fetched: &Fetched) -> Result<(TimeRange, Checked)> {
-        let timeframe = task.series.timeframe;
-        let checked = quality::check(&fetched.batch, chunk.range, timeframe, self.parts.clock.now())?;
+    fn check(&self, task: &Task, chunk: Chunk, fetched: &Fetched) -> Result<Option<(TimeRange, Checked)>> {
+        let (timeframe, now) = (task.series.timeframe, self.parts.clock.now());
+        let checked = quality::check(&fetched.batch, chunk.range, timeframe, now)?;
         self.tally.drop_rows(checked.duplicates + checked.forming);
         if !fetched.truncated {
-            return Ok((chunk.range, checked));
+            let settled = quality::settled(checked.batch.ts(), chunk.range, timeframe, now);
+            return Ok(settled.map(|settled| (settled, checked)));
         }
         let last = checked.batch.ts().last().copied();
         let settled = last.and_then(|last| TimeRange::non_empty(chunk.range.start(), timeframe.next(last)));
@@ -270,7 +271,7 @@ impl Pipeline {
             self.tally.plan(1, 0);
             lock(&self.planner).give_back(chunk.task, rest);
         }
-        Ok((settled, checked))
+        Ok(Some((settled, checked)))
     }
 
     /// Decides what a failed chunk means for the rest.

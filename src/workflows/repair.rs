@@ -12,7 +12,7 @@ use crate::ports::{Checkpoint, CheckpointStore};
 use crate::quality;
 use crate::report::Failure;
 use crate::series::Series;
-use crate::time_range::{Millis, TimeRange};
+use crate::time_range::TimeRange;
 
 /// Objects read at once.
 const WIDTH: usize = 16;
@@ -109,9 +109,7 @@ async fn rebuild(
             return Ok([(range, State::Data)].into_iter().collect());
         }
         let ts = lake.timestamps(series, range).await?;
-        Ok::<Coverage, Error>(
-            ts.map(|ts| quality::facts(&ts, range, series, Millis::MAX)).unwrap_or_default(),
-        )
+        Ok::<Coverage, Error>(ts.map(|ts| quality::facts(&ts, range, series)).unwrap_or_default())
     });
     let facts: Vec<Coverage> = facts.buffered(WIDTH).try_collect().await?;
     // At once: objects may nest where a run was killed and its successor cut other chunks.

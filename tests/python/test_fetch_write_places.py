@@ -127,7 +127,7 @@ def test_a_lake_in_a_bucket_of_its_own_needs_another_place_for_staging(said, fil
     table = pyarrow.dataset.dataset(bucket, filesystem=files).to_table()
     assert table.num_rows == HOURS
     staged = {name.split("/")[1].partition("=")[0] for name in names(files, f"{bucket}-staging")}
-    assert staged == {"date", "checkpoints"}
+    assert staged == {"staged", "checkpoints"}
 
 
 def test_a_wrong_key_is_said_and_the_key_is_not(bare, s3, bucket, monkeypatch, exchange):

@@ -7,7 +7,7 @@ const VALUES: &[(&str, &str)] = &[
     ("shedule: null", "5: unknown key \"shedule\" in DAG d (did you mean \"schedule\"?)"),
     ("max_active_run: 1", "5: unknown key \"max_active_run\" in DAG d (did you mean \"max_active_runs\"?)"),
     ("zzz: 1", "5: unknown key \"zzz\" in DAG d"),
-    ("source: 7", "13: source must be a text, not 7"),
+    ("source: 7", "13: source must be a text, not 7 (hint: put it in quotes)"),
     ("catchup: yes", "14: catchup must be true or false, not \"yes\" (hint: write true)"),
     ("description: 5", "18: description must be a text, not 5 (hint: put it in quotes)"),
     ("max_active_runs: -1", "22: max_active_runs must be a whole number of at least 0, not -1"),
