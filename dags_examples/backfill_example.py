@@ -14,5 +14,4 @@ dag = BackfillDagBuilder(
     data_types=["ohlcv", "open_interest"],
     source="coinalyze",
     start="2026-10-01T00:00:00Z",
-    end="2026-10-29T00:00:00Z",
 ).build()

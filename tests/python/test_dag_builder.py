@@ -88,5 +88,5 @@ def test_every_example_loads_without_a_connection(monkeypatch):
     monkeypatch.setattr(Connection, "get", lambda conn_id: pytest.fail(f"{conn_id} is read at parse time"))
     bag = DagBag(dag_folder=str(EXAMPLES))
     assert bag.import_errors == {}
-    of_yaml = {"yaml_backfill", "yaml_tasks"}
+    of_yaml = {"yaml_backfill", "yaml_incremental", "yaml_tasks"}
     assert set(bag.dags) == {path.stem for path in EXAMPLES.glob("*.py")} | of_yaml
