@@ -7,15 +7,13 @@ import signal
 from pathlib import Path
 
 import psutil
-import pyarrow.dataset
 import pytest
 
-from quant_framework.ingestion.backfill import LocalCheckpointStore
+import live_lake
 from quant_framework.testing import Fault
 
 pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
 
-KEY = "coinalyze/ohlcv/BTCUSDT_PERP.A/1h"
 CHUNKS = 30
 DAG = """
     from datetime import timedelta
@@ -56,13 +54,11 @@ def exchange(airflow):
 
 
 def hours(folder: Path, name: str) -> int:
-    held = LocalCheckpointStore(folder / name / "checkpoints").load_sync(KEY)
-    return sum(int((high - low).total_seconds()) // 3600 for low, high in held.data) if held else 0
+    return live_lake.hours(folder / name)
 
 
 def complete(folder: Path, name: str) -> bool:
-    rows = pyarrow.dataset.dataset(folder / name / "lake").to_table()["ts"].to_pylist()
-    return len(rows) == len(set(rows)) == hours(folder, name) == CHUNKS * 7 * 24
+    return live_lake.rows(folder / name / "lake") == hours(folder, name) == CHUNKS * 7 * 24
 
 
 def test_sigterm_ends_in_a_retry_that_resumes(airflow, exchange, folder):

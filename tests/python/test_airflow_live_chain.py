@@ -7,15 +7,14 @@ import signal
 from pathlib import Path
 
 import psutil
-import pyarrow.dataset
 import pytest
 
-from quant_framework.ingestion.backfill import LocalCheckpointStore
+import live_lake
+from live_lake import SERIES
 from quant_framework.testing import Fault
 
 pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
 
-SERIES = "coinalyze/ohlcv/BTCUSDT_PERP.A/1h"
 CHUNKS, HOURS = 20, 168
 NAMES = ("chain_killed", "chain_timed", "chain_marked", "chain_parked", "chain_written")
 DAG = f"""
@@ -73,13 +72,11 @@ def staged(folder: Path, name: str) -> int:
 
 
 def hours(folder: Path, name: str) -> int:
-    held = LocalCheckpointStore(folder / name / "checkpoints").load_sync(SERIES)
-    return sum(int((high - low).total_seconds()) // 3600 for low, high in held.data) if held else 0
+    return live_lake.hours(folder / name)
 
 
 def complete(folder: Path, name: str) -> bool:
-    rows = pyarrow.dataset.dataset(folder / name / "bronze").to_table()["ts"].to_pylist()
-    return len(rows) == len(set(rows)) == hours(folder, name) == CHUNKS * HOURS
+    return live_lake.rows(folder / name / "bronze") == hours(folder, name) == CHUNKS * HOURS
 
 
 def test_a_fetch_that_is_killed_goes_on_where_it_was(airflow, exchange, folder):

@@ -7,9 +7,9 @@ import signal
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import pyarrow.dataset
 import pytest
 
+import live_lake
 from quant_framework.ingestion.backfill import Checkpoint, DatabaseCheckpointStore, MinIOCheckpointStore
 from quant_framework.testing import Fault
 
@@ -78,9 +78,7 @@ def held(s3, live_database):
 
 
 def complete(folder: Path, name: str, checkpoint: Checkpoint) -> bool:
-    rows = pyarrow.dataset.dataset(folder / name / "lake").to_table()["ts"].to_pylist()
-    hours = sum(int((high - low).total_seconds()) // 3600 for low, high in checkpoint.data)
-    return len(rows) == len(set(rows)) == hours == CHUNKS * 7 * 24
+    return live_lake.rows(folder / name / "lake") == live_lake.hours_in(checkpoint) == CHUNKS * 7 * 24
 
 
 def interrupted(airflow, name: str, signal_number: int) -> str:

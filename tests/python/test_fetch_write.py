@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 from collections import Counter
@@ -32,6 +33,7 @@ from orchestration_runs import (
 )
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
 from quant_framework.ingestion.chunking import FixedChunkStrategy
+from quant_framework.orchestration import tasks
 from quant_framework.orchestration.operators import (
     BackfillOperator,
     FetchOHLCVOperator,
@@ -314,3 +316,10 @@ def test_a_series_that_fails_does_not_hold_up_the_others(home, exchange):
         execute(WriteBronzeOperator(task_id="write", staged=[bad, good]), xcoms)
     assert isinstance(failed.value, AirflowFailException), "that can never work"
     assert stored(home / "lake" / "bronze") == had(exchange, BTC)
+
+
+@pytest.mark.parametrize("name", tasks.__all__)
+def test_a_function_for_taskflow_names_its_arguments(name):
+    """A task hands everything of its context to a function that takes any keyword."""
+    kinds = {parameter.kind for parameter in inspect.signature(getattr(tasks, name)).parameters.values()}
+    assert inspect.Parameter.VAR_KEYWORD not in kinds

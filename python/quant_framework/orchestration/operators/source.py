@@ -168,6 +168,15 @@ def run_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
     return given(start) or (low if has_length else None), given(end) or high or datetime.now(timezone.utc)
 
 
+def whole_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
+    """As ``run_range``; ``InvalidError`` where nothing says where to start."""
+    start, end = run_range(context, start, end)
+    if start is None:
+        hint = "pass start=, or let the run have a data interval (CronDataIntervalTimetable)"
+        raise InvalidError("start is missing", hint)
+    return start, end
+
+
 def owner(context: dict[str, Any]) -> str:
     """Who claims: the same for every try of one task instance."""
     ti = context["ti"]

@@ -12,7 +12,7 @@ from quant_framework.airflow.compat import AirflowFailException
 from quant_framework.airflow.staging import open_stage
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.operators.base import BaseDataOperator, given
-from quant_framework.orchestration.operators.source import run_range
+from quant_framework.orchestration.operators.source import whole_range
 from quant_framework.orchestration.operators.upstream import (
     VALIDATED,
     is_passed,
@@ -107,9 +107,7 @@ class ValidationOperator(LakeOperator):
 
     def whole(self, context: dict[str, Any]) -> list[dict[str, Any]]:
         """The report on the range of one series in the lake."""
-        start, end = run_range(context, self.start, self.end)
-        if start is None:
-            raise InvalidError("start is missing", "pass start=, or run it for a data interval")
+        start, end = whole_range(context, self.start, self.end)
         return [validate_rows(str(self.series), start, end, self.build_writer(context))]
 
     def upstream(self, context: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -178,9 +176,7 @@ class GapDetector(BaseDataOperator):
 
     def work(self, context: dict[str, Any]) -> dict[str, Any]:
         """Look."""
-        start, end = run_range(context, self.start, self.end)
-        if start is None:
-            raise InvalidError("start is missing", "pass start=, or run it for a data interval")
+        start, end = whole_range(context, self.start, self.end)
         found = detect_gaps(self.series, start, end, self.build_checkpoint_store(context))
         first = next((gap for gap in found["gaps"] if gap["kind"] == "unknown"), None)
         text = first and f"{self.series}: {found['unknown_bars']} bars were never asked for, from {first['start']} on"

@@ -12,7 +12,7 @@ from quant_framework.airflow.compat import AirflowSkipException
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.checks import check_fraction, check_lookback, check_seconds
 from quant_framework.orchestration.operators.base import addresses, comes_later, given
-from quant_framework.orchestration.operators.source import SourceOperator, fixed, run_range
+from quant_framework.orchestration.operators.source import SourceOperator, fixed, run_range, whole_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, ValidationWorkflow
 
@@ -72,7 +72,7 @@ class BackfillOperator(SourceOperator):
 
     def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
         """The run, from plain values."""
-        start, end = run_range(context, self.start, self.end)
+        start, end = whole_range(context, self.start, self.end)
         return BackfillWorkflow(**self.wanted(context), start=start, end=end, **self.parts(context))
 
     def wanted(self, context: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class ValidationWorkflowOperator(LakeOperator):
 
     def build_workflow(self, context: dict[str, Any]) -> ValidationWorkflow:
         """The run, from plain values."""
-        start, end = run_range(context, self.start, self.end)
+        start, end = whole_range(context, self.start, self.end)
         tolerances = {"tolerance": self.tolerance, "volume_tolerance": self.volume_tolerance}
         self._lake = self.build_writer(context)
         return ValidationWorkflow(self._lake, self.series, start=start, end=end, **tolerances)
