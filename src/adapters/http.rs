@@ -88,7 +88,7 @@ impl Http {
         let said = format!("GET {url}: {} {text}", status.as_u16());
         match status.as_u16() {
             401 | 403 => Error::invalid(format!("{said}: the API key was refused"))
-                .with_hint("check the key: api_key=... or the environment variable COINALYZE_API_KEY")
+                .with_hint("check the key: the environment variable COINALYZE_API_KEY, api_key=..., or the connection's password")
                 .fatal(),
             408 | 425 | 500..=599 => Error::unavailable(said),
             _ => Error::invalid(said),

@@ -228,7 +228,7 @@ def test_what_is_wrong_stands_where_the_dag_would_and_hides_nothing(tmp_path):
     for dag_id, line in expected.items():
         dag = bag.dags[dag_id]
         assert (dag.tags, dag.schedule) == ({"config-error"}, None)
-        assert f"    {line}" in dag.doc_md
+        assert f"- {line}" in dag.doc_md
         (task,) = dag.tasks
         assert task.retries == 0
         with pytest.raises(AirflowFailException) as failed:

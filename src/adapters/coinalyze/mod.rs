@@ -74,7 +74,7 @@ impl CoinalyzeAdapter {
     pub fn new(settings: CoinalyzeSettings, clock: Arc<dyn Clock>) -> Result<Self> {
         let key = settings.api_key.filter(|key| !key.expose().trim().is_empty()).ok_or_else(|| {
             Error::invalid("Coinalyze needs an API key")
-                .with_hint("pass api_key=... or set the environment variable COINALYZE_API_KEY")
+                .with_hint("set the environment variable COINALYZE_API_KEY, pass api_key=..., or name a connection (market_data_conn_id)")
         })?;
         if !key.expose().chars().all(|c| c.is_ascii_graphic()) {
             return Err(Error::invalid("the Coinalyze API key holds characters that no key has"));

@@ -26,7 +26,7 @@ class ConfigErrorOperator(BaseOperator):
 
 def placeholder(dag_id: str, errors: Sequence[str]) -> DAG:
     """A DAG without a schedule that shows ``errors``."""
-    lines = "\n".join(f"    {error}" for error in errors)
+    lines = "\n".join(f"- {error}" for error in errors)
     dag = DAG(
         dag_id,
         description=errors[0] if errors else None,
