@@ -79,7 +79,7 @@ def s3_options(conn_id: str) -> dict[str, Any]:
     }
 
 
-def minio_store(conn_id: str, url: str | None = None) -> MinIOCheckpointStore:
+def minio_store(conn_id: str, url: str | None = None, single_writer: bool = False) -> MinIOCheckpointStore:
     """Checkpoints where ``url`` (``s3://bucket/prefix``) or else the connection's extra says."""
     options = s3_options(conn_id)
     bucket, prefix = options.pop("bucket"), options.pop("prefix")
@@ -93,7 +93,8 @@ def minio_store(conn_id: str, url: str | None = None) -> MinIOCheckpointStore:
     if not bucket:
         hint = 'pass checkpoint="s3://bucket/prefix", or add "bucket" to its extra'
         raise InvalidError(f"connection {conn_id!r} names no bucket", hint)
-    return MinIOCheckpointStore(bucket, "checkpoints" if prefix is None else prefix, **options)
+    prefix = "checkpoints" if prefix is None else prefix
+    return MinIOCheckpointStore(bucket, prefix, single_writer=single_writer, **options)
 
 
 def database(conn_id: str) -> tuple[str, str | None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-from quant_framework.airflow.connections import open_bronze, open_checkpoints
-from quant_framework.orchestration.tasks.fetch_tasks import Stage
+from quant_framework.airflow.connections import minio_store, open_bronze
+from quant_framework.orchestration.tasks.fetch_tasks import Stage, open_checkpoints
 
 __all__ = ["open_stage", "task_stage"]
 
@@ -25,5 +26,9 @@ def open_stage(url: str, minio_conn_id: str | None = None) -> Stage:
 
 def openers(url: str, minio_conn_id: str | None) -> tuple[Any, Any]:
     """What opens rows and checkpoints there."""
-    conn_id = minio_conn_id if url.startswith("s3://") else None
-    return lambda url: open_bronze(url, conn_id), lambda url: open_checkpoints(url, conn_id)
+    if minio_conn_id is None or not url.startswith("s3://"):
+        return open_bronze, open_checkpoints
+    return (
+        functools.partial(open_bronze, minio_conn_id=minio_conn_id),
+        functools.partial(minio_store, minio_conn_id, single_writer=True),
+    )

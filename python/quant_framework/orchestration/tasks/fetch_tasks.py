@@ -30,6 +30,11 @@ __all__ = ["Stage", "fetch_ohlcv", "fetch_open_interest", "stage_reference", "st
 log = logging.getLogger("quant_framework.tasks")
 
 
+def open_checkpoints(url: str) -> CheckpointStore:
+    """The checkpoints of a stage, which one task at a time writes."""
+    return open_checkpoint_store(url, single_writer=True)
+
+
 class Stage:
     """A place for rows on their way into the lake, and what was fetched into it.
 
@@ -47,7 +52,7 @@ class Stage:
         self,
         url: str,
         open_rows: Callable[[str], BronzeWriter] = BronzeWriter,
-        open_checkpoints: Callable[[str], CheckpointStore] = open_checkpoint_store,
+        open_checkpoints: Callable[[str], CheckpointStore] = open_checkpoints,
     ) -> None:
         if "/staged=" not in url:
             raise InvalidError(f"{url!r} is not the address of staged rows")
@@ -61,7 +66,7 @@ class Stage:
         root: str,
         names: Sequence[str],
         open_rows: Callable[[str], BronzeWriter] = BronzeWriter,
-        open_checkpoints: Callable[[str], CheckpointStore] = open_checkpoint_store,
+        open_checkpoints: Callable[[str], CheckpointStore] = open_checkpoints,
     ) -> Stage:
         """The place named ``names`` below ``root``, which is the same for some days; what is older is removed.
 
