@@ -1,4 +1,4 @@
-"""Operators by hand: fetch two series side by side, look at what came, write it, and look for gaps.
+"""Operators by hand: fetch two series side by side, look at what came, write it, make silver, and look for gaps.
 
 Airflow looks only into files that hold the words "airflow" and "dag". The fetch tasks stage their rows beside the lake
 and hand small references over XCom; the tasks after them find these by themselves. Without a data interval (this DAG
@@ -12,6 +12,7 @@ from quant_framework.orchestration.operators import (
     FetchOIOperator,
     ValidationOperator,
     WriteBronzeOperator,
+    WriteSilverOperator,
 )
 
 MARKET = {"symbol": "BTCUSDT_PERP.A", "timeframe": "1h", "bars": 500}
@@ -23,4 +24,4 @@ with DAG("operators_example", schedule=None):
     write = WriteBronzeOperator(task_id="write")
     # The rows as they lie in the lake; missing bars fail the task too.
     complete = ValidationOperator(task_id="complete", fail_on="warning")
-    [bars, interest] >> look >> write >> complete
+    [bars, interest] >> look >> write >> [complete, WriteSilverOperator(task_id="silver")]

@@ -19,6 +19,7 @@ __all__ = [
     "FixedChunkStrategy",
     "LakeAdapter",
     "RateLimiter",
+    "SilverWriter",
     "__version__",
     "bars_before",
     "check_config",
@@ -131,8 +132,31 @@ class BronzeWriter:
     def prepare(self) -> Awaitable[None]: ...
     def address(self, series: str) -> str: ...
     def read(self, series: str, start: datetime, end: datetime) -> Awaitable[Batch]: ...
+    def series(self, prefix: str = "") -> Awaitable[list[str]]: ...
     def tidy(self, path: str, oldest: str) -> Awaitable[str | None]: ...
     def write(self, series: str, range: _Range, batch: Any) -> Awaitable[dict[str, Any]]: ...
+
+class SilverWriter:
+    def __new__(
+        cls,
+        url: str,
+        bronze: BronzeWriter,
+        *,
+        endpoint_url: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+        region: str | None = None,
+        path_style: bool | None = None,
+        ca_file: str | PathLike[str] | None = None,
+        compression: str | None = None,
+    ) -> Self: ...
+    @property
+    def url(self) -> str: ...
+    def address(self, series: str) -> str: ...
+    def compact(
+        self, series: str, start: datetime | None = None, end: datetime | None = None
+    ) -> Awaitable[dict[str, int]]: ...
 
 @final
 class LakeAdapter:

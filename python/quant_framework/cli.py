@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import checkpoint_cli, config_cli, settings
+from quant_framework import checkpoint_cli, config_cli, lake_cli, settings
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--no-retention", action="store_true", help="the server keeps everything")
         command.add_argument("--resume", choices=["always", "never"], default="always")
     checkpoint_cli.add_to(commands)
+    lake_cli.add_to(commands, moment)
     for command in commands.choices.values():
         where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
         command.add_argument("--checkpoint", help=where)
@@ -180,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
     try:
-        if command := (checkpoint_cli.COMMANDS | config_cli.COMMANDS).get(arguments.command):
+        if command := (checkpoint_cli.COMMANDS | config_cli.COMMANDS | lake_cli.COMMANDS).get(arguments.command):
             return DONE if command(arguments) else FAILED
         if arguments.command == "plan":
             result = asyncio.run(workflow(arguments).plan())

@@ -38,13 +38,21 @@ def lake_url() -> str:
 
 def staging_url(lake: str | None = None) -> str:
     """``QUANT_FRAMEWORK_STAGING``, else the folder ``staging`` beside the lake: rows on their way into it."""
-    if staging := os.environ.get("QUANT_FRAMEWORK_STAGING"):
-        return staging
+    return os.environ.get("QUANT_FRAMEWORK_STAGING") or _beside(lake, "staging")
+
+
+def silver_url(lake: str | None = None) -> str:
+    """``QUANT_FRAMEWORK_SILVER``, else the folder ``silver`` beside the lake."""
+    return os.environ.get("QUANT_FRAMEWORK_SILVER") or _beside(lake, "silver")
+
+
+def _beside(lake: str | None, name: str) -> str:
     lake = (lake or lake_url()).rstrip("/")
     beside, _, last = lake.rpartition("/")
     if not last or not urlsplit(lake).path.strip("/"):
-        raise InvalidError(f"nothing lies beside the lake {lake}", "set staging= or QUANT_FRAMEWORK_STAGING")
-    return f"{beside}/staging"
+        hint = f"set {name}= or QUANT_FRAMEWORK_{name.upper()}"
+        raise InvalidError(f"nothing lies beside the lake {lake}", hint)
+    return f"{beside}/{name}"
 
 
 def checkpoint_url() -> str:

@@ -19,6 +19,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     FETCH_OHLCV,
     FETCH_OI,
     WRITE_BRONZE,
+    WRITE_SILVER,
     VALIDATION,
     GAP_DETECTOR,
     BACKFILL,
@@ -48,6 +49,21 @@ const WRITE_BRONZE: Operator = Operator {
     name: "WriteBronzeOperator",
     text: "Writes what was fetched into the lake.",
     arguments: &[&[STAGED], PLACES],
+};
+const WRITE_SILVER: Operator = Operator {
+    name: "WriteSilverOperator",
+    text: "Makes silver of what was written into bronze.",
+    arguments: &[
+        &[
+            argument("written", Kind::Any, "What a write left; by default that of the task before.")
+                .nullable()
+                .template(),
+            argument("series", Kind::Series, "Which series of the lake.").nullable().template(),
+            argument("silver", Kind::Url, "URL of the silver lake.").nullable().template(),
+        ],
+        RANGE,
+        PLACES,
+    ],
 };
 const VALIDATION: Operator = Operator {
     name: "ValidationOperator",

@@ -27,11 +27,7 @@ pub struct BronzeWriter {
 impl BronzeWriter {
     /// `url`: `file:///lake/bronze`, an absolute path, or `s3://bucket/prefix`. Opens nothing yet.
     pub fn open(url: &str, settings: S3Settings, encoding: Encoding, clock: Arc<dyn Clock>) -> Result<Self> {
-        let objects: Box<dyn Objects> = if url.starts_with("s3://") {
-            Box::new(Bucket::new(url, settings, clock)?)
-        } else {
-            Box::new(Folder::new(local_path(url)?))
-        };
+        let objects = open(url, settings, clock)?;
         Ok(Self { objects, encoding, write_only: false })
     }
 
@@ -62,6 +58,14 @@ impl BronzeWriter {
         }
         Ok(Some(ts))
     }
+}
+
+/// The place of a lake.
+pub(super) fn open(url: &str, settings: S3Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Objects>> {
+    if url.starts_with("s3://") {
+        return Ok(Box::new(Bucket::new(url, settings, clock)?));
+    }
+    Ok(Box::new(Folder::new(local_path(url)?)))
 }
 
 fn local_path(url: &str) -> Result<PathBuf> {

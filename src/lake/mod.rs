@@ -5,7 +5,9 @@ mod bronze;
 mod encoding;
 mod naming;
 mod rows;
+mod silver;
 
 pub use adapter::LakeAdapter;
 pub use bronze::BronzeWriter;
 pub use encoding::{Codec, Encoding, decode, encode};
+pub use silver::{Compaction, SilverWriter};

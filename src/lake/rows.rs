@@ -1,5 +1,7 @@
 //! Rows read back from the lake: one series, one range, whatever objects they lie in.
 
+use std::collections::BTreeSet;
+
 use arrow_array::BooleanArray;
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
@@ -20,6 +22,13 @@ impl BronzeWriter {
     /// The address of the folder that holds the rows of `series`, ending in a slash.
     pub fn address(&self, series: &Series) -> String {
         self.objects.uri(&folder(series))
+    }
+
+    /// The keys of the series that have objects here and begin with `prefix`, in order.
+    pub async fn series(&self, prefix: &str) -> Result<Vec<String>> {
+        let found = self.chunks().await?.into_iter().map(|(series, _)| series.to_string());
+        let keys: BTreeSet<String> = found.filter(|key| key.starts_with(prefix)).collect();
+        Ok(keys.into_iter().collect())
     }
 
     /// The ranges of the objects of `series`, in order.

@@ -191,6 +191,14 @@ impl Objects for Bucket {
         Ok(self.get_tagged(key).await?.map(|(body, _)| body))
     }
 
+    async fn get_tagged(&self, key: &str) -> Result<Option<(Bytes, String)>> {
+        Self::get_tagged(self, key).await
+    }
+
+    async fn replace_if(&self, key: &str, body: Bytes, condition: &Condition) -> Result<bool> {
+        Ok(self.put_if(key, body, condition).await?.is_some())
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let client = self.client().await?;
         let mut keys = Vec::new();

@@ -1,12 +1,13 @@
 //! Objects as files under a folder.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
-use super::Objects;
+use super::{Condition, Objects};
 use crate::disk::{blocking, failure, files_below, make_folder, read, remove, replace, sync_folder};
 use crate::error::Result;
 use crate::unique::unique;
@@ -51,6 +52,32 @@ impl Objects for Folder {
         blocking(move || Ok(read(&path)?.map(Bytes::from))).await
     }
 
+    async fn get_tagged(&self, key: &str) -> Result<Option<(Bytes, String)>> {
+        let held = self.get(key).await?;
+        Ok(held.map(|body| {
+            let tag = tag(&body);
+            (body, tag)
+        }))
+    }
+
+    async fn replace_if(&self, key: &str, body: Bytes, condition: &Condition) -> Result<bool> {
+        let (path, condition) = (self.root.join(key), condition.clone());
+        blocking(move || {
+            let _held = lock(&path)?;
+            let held = read(&path)?;
+            let holds = match &condition {
+                Condition::Absent => held.is_none(),
+                Condition::Unchanged(wanted) => held.is_some_and(|held| tag(&held) == *wanted),
+                Condition::Any => true,
+            };
+            if holds {
+                replace(&path, &body)?;
+            }
+            Ok(holds)
+        })
+        .await
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let root = self.root.clone();
         let folder = root.join(prefix);
@@ -70,4 +97,20 @@ impl Objects for Folder {
     fn uri(&self, key: &str) -> String {
         format!("file://{}", self.root.join(key).display())
     }
+}
+
+/// What tells one content of a file from another.
+fn tag(body: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(body))
+}
+
+/// Held until dropped; a hidden file beside `path`, which stays, as removing it would race with the next holder.
+fn lock(path: &Path) -> Result<File> {
+    make_folder(path.parent().unwrap_or(Path::new(".")))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let lock = path.with_file_name(format!(".{name}.lock"));
+    let opened = File::options().create(true).append(true).open(&lock);
+    let file = opened.map_err(|error| failure("open", &lock, &error))?;
+    file.lock().map_err(|error| failure("lock", &lock, &error))?;
+    Ok(file)
 }

@@ -22,6 +22,11 @@ pub trait Objects: Send + Sync {
     async fn put(&self, key: &str, body: Bytes) -> Result<()>;
     /// The object; `None` where it is absent.
     async fn get(&self, key: &str) -> Result<Option<Bytes>>;
+    /// The object and what tells it from its other versions; `None` where it is absent.
+    async fn get_tagged(&self, key: &str) -> Result<Option<(Bytes, String)>>;
+    /// One attempt to create or replace `key` where `condition` holds; whether it did. After `Unavailable` nobody knows
+    /// whether it landed.
+    async fn replace_if(&self, key: &str, body: Bytes, condition: &Condition) -> Result<bool>;
     /// Every key that starts with `prefix` (ending in a slash).
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
     /// No error where `key` is absent.

@@ -13,6 +13,7 @@ mod log;
 mod policy;
 mod repair;
 mod runtime;
+mod silver;
 mod store;
 mod validation;
 mod writer;
@@ -41,6 +42,8 @@ mod _core {
     use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy, bars_before};
     #[pymodule_export]
     use super::repair::{export_checkpoints, import_checkpoints, repair_checkpoints};
+    #[pymodule_export]
+    use super::silver::SilverWriter;
     #[pymodule_export]
     use super::store::{Checkpoint, CheckpointStore};
     #[pymodule_export]

@@ -83,6 +83,13 @@ impl BronzeWriter {
         awaitable(py, async move { writer.read(&series, range).await }, |_, rows| Ok(Batch(rows)))
     }
 
+    /// The keys of the series that have rows here and begin with `prefix`, in order.
+    #[pyo3(signature = (prefix=""))]
+    fn series<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (writer, prefix) = (Arc::clone(&self.writer), prefix.to_owned());
+        awaitable(py, async move { writer.series(&prefix).await }, |_, keys| Ok(keys))
+    }
+
     /// Of a root of stages: deletes those from before `oldest` (`2026-01-31`) and answers the date of the newest one
     /// at `path`, or `None`.
     fn tidy<'py>(&self, py: Python<'py>, path: String, oldest: String) -> PyResult<Bound<'py, PyAny>> {

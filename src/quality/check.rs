@@ -50,7 +50,7 @@ pub fn check(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis)
 }
 
 /// The rows in time order; no copy where they are.
-pub(super) fn sorted(batch: &Batch) -> Result<Batch> {
+pub(crate) fn sorted(batch: &Batch) -> Result<Batch> {
     let ts = batch.ts();
     if ts.is_sorted() {
         return Ok(batch.clone());
@@ -95,7 +95,7 @@ fn select(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
     Batch::from_record_batch(batch.data_type(), &taken.map_err(|error| Error::internal(error.to_string()))?)
 }
 
-pub(super) fn same_row(rows: &RecordBatch, a: usize, b: usize) -> bool {
+pub(crate) fn same_row(rows: &RecordBatch, a: usize, b: usize) -> bool {
     rows.columns().iter().all(|column| column.slice(a, 1).as_ref() == column.slice(b, 1).as_ref())
 }
 

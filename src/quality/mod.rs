@@ -6,5 +6,6 @@ mod reconcile;
 mod validate;
 
 pub use check::{Checked, check, facts, gaps, settled};
+pub(crate) use check::{same_row, sorted};
 pub use reconcile::{Reconciliation, Tolerance, reconcile};
 pub use validate::{Finding, Severity, Validation, validate};

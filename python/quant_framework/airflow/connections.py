@@ -18,7 +18,7 @@ from quant_framework.ingestion.backfill import (
     MinIOCheckpointStore,
     open_checkpoint_store,
 )
-from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "open_bronze",
     "open_checkpoints",
     "open_limiter",
+    "open_silver",
     "refuse_password",
     "refuse_secrets",
 ]
@@ -45,7 +46,7 @@ def refuse_password(url: str | None, argument: str) -> None:
 
 def refuse_secrets(**arguments: Any) -> None:
     """``InvalidError`` where an operator's argument holds a secret: Airflow keeps and shows them."""
-    for name in ("lake", "staging", "checkpoint", "rate_limit"):
+    for name in ("lake", "silver", "staging", "checkpoint", "rate_limit"):
         refuse_password(arguments.get(name), name)
     options = arguments.get("adapter_options")
     if isinstance(options, dict) and options.get("api_key"):
@@ -161,7 +162,18 @@ def open_limiter(
 def open_bronze(lake: str | None = None, minio_conn_id: str | None = None) -> BronzeWriter:
     """The bronze lake; where it is ``s3://``, with the connection's server and keys."""
     url = lake or option("lake") or settings.lake_url()
+    return BronzeWriter(url, **lake_options(url, minio_conn_id))
+
+
+def open_silver(bronze: BronzeWriter, silver: str | None = None, minio_conn_id: str | None = None) -> SilverWriter:
+    """The silver lake that is made of ``bronze``, by default beside it; credentials as for ``open_bronze``."""
+    url = silver or option("silver") or settings.silver_url(bronze.url)
+    return SilverWriter(url, bronze, **lake_options(url, minio_conn_id))
+
+
+def lake_options(url: str, minio_conn_id: str | None) -> dict[str, Any]:
+    """What opens a lake at ``url``."""
     if minio_conn_id is None or not url.startswith("s3://"):
-        return BronzeWriter(url)
+        return {}
     options = s3_options(minio_conn_id)
-    return BronzeWriter(url, **{name: value for name, value in options.items() if name not in ("bucket", "prefix")})
+    return {name: value for name, value in options.items() if name not in ("bucket", "prefix")}

@@ -65,8 +65,12 @@ OPTIONS = {
         "URL of the bronze lake, a folder or a bucket; by default a folder in Airflow's home.",
         "s3://market-data/bronze",
     ),
+    "silver": option(
+        "URL of the silver lake; by default a folder beside the bronze lake.",
+        "s3://market-data/silver",
+    ),
     "staging": option(
-        "URL of the place where rows wait for the task that writes them; by default a folder in Airflow's home.",
+        "URL of the place where rows wait for the task that writes them; by default a folder beside the lake.",
         "s3://market-data/staging",
     ),
     "checkpoint": option(

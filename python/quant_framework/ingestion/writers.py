@@ -5,7 +5,7 @@ from __future__ import annotations
 from quant_framework import _core
 from quant_framework.ingestion.s3 import s3_settings
 
-__all__ = ["BronzeWriter"]
+__all__ = ["BronzeWriter", "SilverWriter"]
 
 
 class BronzeWriter(_core.BronzeWriter):
@@ -44,3 +44,39 @@ class BronzeWriter(_core.BronzeWriter):
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, compression=compression, write_only=write_only, **settings)
+
+
+class SilverWriter(_core.SilverWriter):
+    """One sorted Parquet object per series and period (a month below 1h, else a year) under ``url``, each bar once.
+
+    It is made of bronze alone: the same bronze gives the same bytes. Where objects of bronze overlap, the row of the
+    one that begins (or else ends) last counts. An object is replaced at once and only where nobody else replaced it
+    meanwhile, so any number of writers may compact.
+
+    Args:
+        url: ``file:///lake/silver``, an absolute path, or ``s3://bucket/prefix``.
+        bronze: the lake that it is made of.
+        endpoint_url: an S3 server other than AWS; this and the rest as for ``BronzeWriter``.
+
+    ``compact(series, start=None, end=None)`` answers a dict of ``partitions, written, rows, bytes, repeated,
+    replaced``.
+
+    """
+
+    def __new__(
+        cls,
+        url: str,
+        bronze: _core.BronzeWriter,
+        *,
+        endpoint_url: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+        region: str | None = None,
+        path_style: bool | None = None,
+        ca_file: str | None = None,
+        compression: str | None = None,
+    ) -> SilverWriter:
+        """Build the native writer; see the class."""
+        settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
+        return super().__new__(cls, url, bronze, compression=compression, **settings)

@@ -73,3 +73,10 @@ def is_range(pair: Any) -> bool:
         return moment(low) < moment(high) and moment(low).tzinfo is not None
     except (AttributeError, TypeError, ValueError):
         return False
+
+
+def is_summary(value: Any) -> bool:
+    """Whether ``value`` is what a backfill or a write returns: series with the ranges that lie in the lake."""
+    listed = value.get("series") if isinstance(value, dict) else None
+    names = {"series", "start", "end"}
+    return isinstance(listed, list) and all(isinstance(one, dict) and names <= set(one) for one in listed)

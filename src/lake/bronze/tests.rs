@@ -6,6 +6,7 @@ use super::super::encoding::decode;
 use super::*;
 use crate::clock::ManualClock;
 use crate::error::Kind;
+use crate::objects::Condition;
 use crate::records::{Batch, schema};
 use crate::series::DataType;
 
@@ -188,6 +189,12 @@ impl Objects for Arc<PutOnly> {
         Ok(())
     }
     async fn get(&self, _: &str) -> Result<Option<Bytes>> {
+        Err(Error::invalid("access denied"))
+    }
+    async fn get_tagged(&self, _: &str) -> Result<Option<(Bytes, String)>> {
+        Err(Error::invalid("access denied"))
+    }
+    async fn replace_if(&self, _: &str, _: Bytes, _: &Condition) -> Result<bool> {
         Err(Error::invalid("access denied"))
     }
     async fn list(&self, _: &str) -> Result<Vec<String>> {

@@ -10,7 +10,7 @@ from quant_framework.orchestration.operators.workflow_operators import (
     IncrementalOperator,
     ValidationWorkflowOperator,
 )
-from quant_framework.orchestration.operators.write_operators import WriteBronzeOperator
+from quant_framework.orchestration.operators.write_operators import WriteBronzeOperator, WriteSilverOperator
 
 __all__ = [
     "BackfillOperator",
@@ -25,4 +25,5 @@ __all__ = [
     "ValidationOperator",
     "ValidationWorkflowOperator",
     "WriteBronzeOperator",
+    "WriteSilverOperator",
 ]

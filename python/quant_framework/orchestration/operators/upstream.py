@@ -75,13 +75,15 @@ def is_staged(value: Any) -> bool:
     return isinstance(value, dict) and value.get("kind") == KIND
 
 
-def is_summary(value: Any) -> bool:
-    """Whether ``value`` is what a backfill or a write returns: series with the ranges that lie in the lake."""
-    listed = value.get("series") if isinstance(value, dict) else None
-    names = {"series", "start", "end"}
-    return isinstance(listed, list) and all(isinstance(one, dict) and names <= set(one) for one in listed)
-
-
 def described(value: Any) -> str:
     """The shape of a value, in a few words."""
     return f"a dict of {sorted(map(str, value))[:8]}" if isinstance(value, dict) else f"a {type(value).__name__}"
+
+
+def listed(summary: dict[str, Any], origin: str) -> list[dict[str, Any]]:
+    """The series of a summary, which must be all of them."""
+    count = summary.get("series_count", 0)
+    if count > len(summary["series"]):
+        named = f"{origin} names {len(summary['series'])} of its {count} series"
+        raise InvalidError(named, "map the task over fewer series each")
+    return summary["series"]

@@ -17,12 +17,12 @@ from quant_framework.orchestration.operators.upstream import (
     VALIDATED,
     is_passed,
     is_staged,
-    is_summary,
+    listed,
     passed,
     results,
     usable,
 )
-from quant_framework.orchestration.staged import Staged
+from quant_framework.orchestration.staged import Staged, is_summary
 from quant_framework.orchestration.tasks.validation_tasks import detect_gaps, validate_rows
 
 Moment = datetime | str
@@ -123,12 +123,8 @@ class ValidationOperator(LakeOperator):
     def look(self, value: Any, origin: str, context: dict[str, Any]) -> list[dict[str, Any]]:
         """The reports on what one task returned: staged rows, or ranges of series in the lake."""
         if is_summary(value):
-            lake, count = self.build_writer(context), value.get("series_count", 0)
-            if count > len(value["series"]):
-                raise InvalidError(
-                    f"{origin} names {len(value['series'])} of its {count} series", "map the task over them"
-                )
-            return [validate_rows(one["series"], one["start"], one["end"], lake) for one in value["series"]]
+            lake = self.build_writer(context)
+            return [validate_rows(one["series"], one["start"], one["end"], lake) for one in listed(value, origin)]
         staged = Staged.parse(value, origin)
         place = open_stage(staged.stage, given(self.minio_conn_id)).rows
         return [validate_rows(str(staged.series), low, high, place) for low, high in staged.moments()]

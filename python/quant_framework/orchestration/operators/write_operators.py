@@ -1,19 +1,26 @@
-"""Write what was staged into the lake, with checkpoints."""
+"""Write what was staged into bronze, with checkpoints, and make silver of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from quant_framework.airflow.assets import series_uri
+from quant_framework.airflow.connections import open_silver, refuse_secrets
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.airflow.staging import open_stage
-from quant_framework.orchestration.operators.base import BaseDataOperator, addresses, given
+from quant_framework.errors import InvalidError
+from quant_framework.ingestion.writers import SilverWriter
+from quant_framework.orchestration.operators.base import MOST, BaseDataOperator, addresses, given
 from quant_framework.orchestration.operators.source import owner
-from quant_framework.orchestration.operators.upstream import is_passed, is_staged, passed, results, usable
-from quant_framework.orchestration.staged import SHAPE, Staged
+from quant_framework.orchestration.operators.upstream import is_passed, is_staged, listed, passed, results, usable
+from quant_framework.orchestration.staged import SHAPE, Staged, is_summary
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
+from quant_framework.orchestration.tasks.write_tasks import compact
 from quant_framework.orchestration.workflows import WriteWorkflow
 
+WRITTEN = "what a write or backfill task returns"
 HINT = "put it after a fetch operator, as in fetch >> write, or pass staged=fetch.output"
 
 
@@ -60,3 +67,64 @@ class WriteBronzeOperator(BaseDataOperator):
         """Remember what was read and written."""
         series = [one["series"] for one in result["series"]]
         self._places = {"inputs": self._inputs, "outputs": addresses(self._writer, series)}
+
+
+class WriteSilverOperator(BaseDataOperator):
+    """Makes silver of what was written into bronze: sorted, each bar once, one object per series and period.
+
+    Args:
+        written: the results of write or backfill tasks (templated); by default what the tasks directly upstream
+            returned, unless ``series`` is given.
+        series: key of a series in the lake.
+        start: with ``end``, only the periods that ``[start, end)`` touches; by default all of them.
+        end: see ``start``.
+        silver: URL of the silver lake; by default ``QUANT_FRAMEWORK_SILVER`` or a folder beside the bronze lake.
+
+    Twice is once, and any number of tasks may do it at once. An author's own silver lake comes from
+    ``build_silver(context)``; everything else is as for ``BaseDataOperator``.
+
+    """
+
+    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "written", "series", "start", "end", "silver")
+
+    def __init__(
+        self,
+        *,
+        written: Any = None,
+        series: str | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        silver: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        refuse_secrets(silver=silver)
+        if written is not None and series is not None:
+            raise InvalidError("written and series both say what to make; leave one out")
+        self.written = written
+        self.series = series
+        self.start = start
+        self.end = end
+        self.silver = silver
+
+    def build_silver(self, context: dict[str, Any]) -> SilverWriter:
+        """The silver lake; override to bring your own."""
+        return open_silver(self.build_writer(context), given(self.silver), given(self.minio_conn_id))
+
+    def work(self, context: dict[str, Any]) -> dict[str, Any]:
+        """Make it."""
+        silver = self.build_silver(context)
+        done = [compact(*one, lake=self.build_writer(context), silver=silver) for one in self.wanted(context)]
+        keys = [one["series"] for one in done]
+        self._places = {"inputs": list(map(series_uri, keys)), "outputs": addresses(silver, keys)}
+        return {"rows": sum(one["rows"] for one in done), "periods": done[:MOST], "series_count": len(done)}
+
+    def wanted(self, context: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        """Series and ranges to make."""
+        if series := given(self.series):
+            return [(series, given(self.start), given(self.end))]
+        if is_passed(self.written):
+            values = passed("written", self.written, is_summary, WRITTEN)
+        else:
+            values = usable(results(self, context), is_summary, WRITTEN, "put it after such a task, or pass series=")
+        return [(one["series"], one["start"], one["end"]) for origin, value in values for one in listed(value, origin)]

@@ -8,9 +8,10 @@ from quant_framework.orchestration.tasks.validation_tasks import (
     validate_rows,
     validate_staged,
 )
-from quant_framework.orchestration.tasks.write_tasks import write_bronze
+from quant_framework.orchestration.tasks.write_tasks import compact, write_bronze, write_silver
 
 __all__ = [
+    "compact",
     "delete_checkpoint",
     "detect_gaps",
     "fetch_ohlcv",
@@ -21,4 +22,5 @@ __all__ = [
     "validate_staged",
     "write_bronze",
     "write_checkpoint",
+    "write_silver",
 ]

@@ -1,0 +1,80 @@
+//! The silver writer as a Python class.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::convert::{millis, plain, s3_settings};
+use super::runtime::awaitable;
+use super::writer::BronzeWriter;
+use crate::clock::SystemClock;
+use crate::error::Error;
+use crate::lake::{self, Encoding};
+use crate::series::Series;
+use crate::time_range::TimeRange;
+
+/// Makes one sorted Parquet object per series and period under `url` of what `bronze` holds.
+#[pyclass(frozen, subclass, module = "quant_framework._core")]
+pub(super) struct SilverWriter {
+    writer: Arc<lake::SilverWriter>,
+    url: String,
+}
+
+#[pymethods]
+impl SilverWriter {
+    #[new]
+    #[pyo3(signature = (url, bronze, *, endpoint_url=None, access_key=None, secret_key=None, session_token=None, region=None, path_style=None, ca_file=None, compression=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
+    fn new(
+        url: &str,
+        bronze: &Bound<'_, BronzeWriter>,
+        endpoint_url: Option<String>,
+        access_key: Option<String>,
+        secret_key: Option<String>,
+        session_token: Option<String>,
+        region: Option<String>,
+        path_style: Option<bool>,
+        ca_file: Option<std::path::PathBuf>,
+        compression: Option<&str>,
+    ) -> PyResult<Self> {
+        let settings =
+            s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file);
+        let encoding = compression.map(str::parse::<Encoding>).transpose()?.unwrap_or_default();
+        let (bronze, clock) = (bronze.get().native(), Arc::new(SystemClock::default()));
+        let writer = lake::SilverWriter::open(url, settings, encoding, bronze, clock)?;
+        Ok(Self { writer: Arc::new(writer), url: url.to_owned() })
+    }
+
+    /// Where the lake lies.
+    #[getter]
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn __repr__(&self) -> String {
+        format!("SilverWriter({:?})", self.url)
+    }
+
+    /// The address of the folder that holds the rows of `series` (its key).
+    fn address(&self, series: &str) -> PyResult<String> {
+        Ok(self.writer.address(&series.parse()?))
+    }
+
+    /// Makes the periods of `series` that `[start, end)` touches, all where neither is given; a dict, see `Compaction`.
+    #[pyo3(signature = (series, start=None, end=None))]
+    fn compact<'py>(
+        &self,
+        py: Python<'py>,
+        series: &str,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (writer, series) = (Arc::clone(&self.writer), series.parse::<Series>()?);
+        let range = match (start, end) {
+            (None, None) => None,
+            (Some(start), Some(end)) => Some(TimeRange::new(millis(start, "start")?, millis(end, "end")?)?),
+            _ => return Err(Error::invalid("start and end belong together; pass both, or none").into()),
+        };
+        awaitable(py, async move { writer.compact(&series, range).await }, |py, done| plain(py, &done))
+    }
+}
