@@ -1,6 +1,6 @@
 """The command line, without Airflow.
 
-``quant-framework backfill | plan | status | repair | export | import | validate | schema``.
+``quant-framework backfill | update | plan | compact | gaps | status | repair | export | import | validate | schema``.
 
 Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
 """
@@ -21,8 +21,13 @@ from quant_framework import checkpoint_cli, config_cli, lake_cli, settings
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
-from quant_framework.orchestration.workflows import BackfillWorkflow
+from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 
+TEXTS = {
+    "backfill": "fetch what is missing",
+    "update": "fetch what is missing up to now, before backfills that wait for the same quota",
+    "plan": "say what a backfill would cost",
+}
 DONE, FAILED, USAGE = 0, 1, 2
 BAR = 24
 
@@ -47,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = argparse.ArgumentParser(prog="quant-framework", description="Resumable market-data backfills.")
     commands = root.add_subparsers(dest="command", required=True)
-    for name, text in (("backfill", "fetch what is missing"), ("plan", "say what a backfill would cost")):
+    for name, text in TEXTS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--source", default="coinalyze", choices=sorted(settings.sources()))
         command.add_argument("--base-url", help="another server that speaks the source's protocol")
@@ -78,7 +83,8 @@ def workflow(arguments: argparse.Namespace, progress: Progress | None = None) ->
     if arguments.no_retention:
         options["retention"] = None
     adapter = settings.open_adapter(arguments.source, **options)
-    return BackfillWorkflow(
+    kind = IncrementalWorkflow if arguments.command == "update" else BackfillWorkflow
+    return kind(
         adapter=adapter,
         writer=BronzeWriter(arguments.lake or settings.lake_url()),
         checkpoint_store=open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url()),

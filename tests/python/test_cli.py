@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from quant_framework._core import Backfill
 from quant_framework.cli import main
 
 
@@ -28,6 +29,25 @@ def test_plan_backfill_and_status(job, capsys, tmp_path):
     assert "2 covered before, 0 requests" in capsys.readouterr().out
     assert main(["status", "--checkpoint", (tmp_path / "checkpoints").as_uri()]) == 0
     assert "coinalyze/ohlcv/BTCUSDT_PERP.A/1h: 2026-01-05" in capsys.readouterr().out
+
+
+def test_an_update_goes_before_backfills_and_asks_only_for_what_is_missing(job, capsys, monkeypatch):
+    asked = []
+
+    class Limiter:
+        def acquire(self, weight=1):
+            return 0.0
+
+    monkeypatch.setattr("quant_framework.settings.open_limiter", lambda adapter, place: Limiter())
+    monkeypatch.setattr(
+        "quant_framework.orchestration.workflows.backfill_workflow.Backfill",
+        lambda **options: asked.append(options["priority"]) or Backfill(**options),
+    )
+    assert main(["backfill", *job]) == 0
+    capsys.readouterr()
+    assert main(["update", *job, "--end", "2026-01-20T00:00:00Z"]) == 0
+    assert "24 rows, 1 chunks done, 2 covered before" in capsys.readouterr().out
+    assert asked == ["backfill", "live"]
 
 
 def test_exit_codes(job, capsys, monkeypatch):
