@@ -29,7 +29,7 @@ DAG = f"""
         return {{
             "timeframes": ["1h"], "lake": f"file://FOLDER/{{name}}/bronze",
             "checkpoint": f"file://FOLDER/{{name}}/checkpoints", "adapter_options": {{"retention": None}},
-            "operator_options": {{"max_active_tis_per_dagrun": 4}},
+            "operator_options": {{"max_active_tis_per_dag": 1}},
         }}
     producer = BackfillDagBuilder("producer", symbols=["BTC", "ETH"], **options("producer")).build()
     daily = CronDataIntervalTimetable("@daily", "UTC")

@@ -16,8 +16,8 @@ from quant_framework.ingestion.adapters import CoinalyzeAdapter
 from quant_framework.ingestion.chunking import FixedChunkStrategy
 from quant_framework.ingestion.rate_limit import PRESETS, AdaptiveRateLimiter, SharedRateLimiter
 from quant_framework.orchestration.dag_builders import BackfillDagBuilder
-from quant_framework.orchestration.operators import BackfillOperator
-from quant_framework.testing import OfflineExchange
+from quant_framework.orchestration.operators import BackfillOperator, base
+from quant_framework.testing import Fault, OfflineExchange
 from test_operator import TaskInstance
 
 DAY = 24
@@ -128,6 +128,7 @@ def test_mapped_tasks_are_put_off_too(operator, exchange, tmp_path, monkeypatch)
 def test_tasks_that_share_a_folder_park_or_wait_and_never_exceed_the_limit(operator, exchange, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS["coinalyze"], "windows", ((10, 1.0),))
     monkeypatch.setitem(PRESETS["coinalyze"], "base_rate", 50)
+    monkeypatch.setattr(base, "LEAST_PARKED", timedelta(0))
     exchange.set_limit((10, 1.0))
     parks = []
 
@@ -156,6 +157,15 @@ def test_tasks_that_share_a_folder_park_or_wait_and_never_exceed_the_limit(opera
     assert max(parks) < 4
 
 
+def test_nobody_comes_back_before_a_scheduler_has_seen_it_leave(operator, exchange):
+    """Airflow takes a task that is queued again by then for one that was lost, and fails it."""
+    exchange.inject(Fault("429", times=1, value=3))
+    began = now()
+    with pytest.raises(AirflowRescheduleException) as parked:
+        operator(max_wait=1).execute({"ti": TaskInstance()})
+    assert timedelta(seconds=15) <= parked.value.reschedule_date - began < timedelta(seconds=20)
+
+
 NAMED = [{"rate_limit": "file:///quota"}, {"rate_limit_conn_id": "quota"}, {"postgres_conn_id": "quant"}]
 
 
@@ -168,7 +178,8 @@ NAMED = [{"rate_limit": "file:///quota"}, {"rate_limit_conn_id": "quota"}, {"pos
 def test_series_run_side_by_side_where_the_quota_has_a_named_place(options, width):
     builder = BackfillDagBuilder("width", symbols=SYMBOLS, timeframes=["1h"], **options)
     (task,) = builder.build().tasks
-    assert task.partial_kwargs.get("max_active_tis_per_dagrun") == width
+    said = {name: task.partial_kwargs.get(name) for name in ("max_active_tis_per_dag", "max_active_tis_per_dagrun")}
+    assert [value for value in said.values() if value] == ([] if width is None else [width])
     one = mapped(builder, 1)
     for name in ("rate_limit", "rate_limit_conn_id"):
         assert getattr(one, name) == options.get(name)

@@ -46,9 +46,11 @@ class BaseDagBuilder:
         default_args: as for ``DAG``, callbacks among them.
         dag_options: everything else goes to ``DAG`` as it is.
 
-    Series run side by side where a place to share the quota is named, and one after the other where it is not: the
-    default, a folder, is shared by the workers of one machine only. ``max_active_tis_per_dagrun`` in
-    ``operator_options`` says otherwise. When a run is triggered, its params choose symbols.
+    Series run side by side where a place to share the quota is named, and one after the other, over all runs of the
+    DAG, where it is not: the default, a folder, is shared by the workers of one machine only.
+    ``max_active_tis_per_dag`` or ``max_active_tis_per_dagrun`` in ``operator_options`` says otherwise. Overlapping runs
+    of one series want checkpoints with claims (``postgres_conn_id``). When a run is triggered, its params choose
+    symbols.
 
     A subclass names ``operator_class`` and ``task_id``, and overrides ``arguments()`` for what its operator takes
     beside series and places, ``params()`` for what can be said when a run is triggered, or ``add_tasks(dag)`` for
@@ -246,7 +248,9 @@ class BaseDagBuilder:
         return self.operator or self.operator_class
 
     def _task_options(self) -> dict[str, Any]:
+        own = self.operator_options or {}
         is_shared = bool(self.rate_limit or self.rate_limit_conn_id or self.postgres_conn_id)
+        is_said = any(name.startswith("max_active_tis_per_dag") for name in own)
         places = {name: getattr(self, name) for name in PLACES}
         options = {
             "source": self.source,
@@ -254,9 +258,9 @@ class BaseDagBuilder:
             "only_symbols": "{{ params.symbols | default(none) | tojson }}",
             "outlets": self._outlets(),
             **({} if self.pool is None else {"pool": self.pool}),
-            **({} if is_shared else {"max_active_tis_per_dagrun": 1}),
+            **({} if is_shared or is_said else {"max_active_tis_per_dag": 1}),
         }
-        return places | options | self.arguments() | (self.operator_options or {})
+        return places | options | self.arguments() | own
 
     def _outlets(self) -> list[Asset | AssetAlias]:
         if self.outlets is None:

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from types import FrameType
 from typing import Any
 
@@ -28,11 +28,18 @@ from quant_framework.orchestration.workflows import AirflowWorkflowContext, Base
 DEFERRED = (signal.SIGTERM, signal.SIGALRM)
 """Kill and execution_timeout."""
 
+LEAST_PARKED = timedelta(seconds=15)
+
 MOST = 200
 """So many series are listed in an XCom."""
 
 UNSET = (None, "", "None")
 """A template of a parameter without a value renders as ``"None"``."""
+
+
+def parked(until: datetime) -> AirflowRescheduleException:
+    """What puts a task off: not for less than a scheduler may need to see it leave, who else takes it for lost."""
+    return AirflowRescheduleException(max(until, datetime.now(timezone.utc) + LEAST_PARKED))
 
 
 def given(value: Any) -> Any:
@@ -134,7 +141,7 @@ class BaseDataOperator(BaseOperator):
         except RateLimitedError as error:
             if error.until is None:
                 raise
-            raise AirflowRescheduleException(error.until) from error
+            raise parked(error.until) from error
         except InvalidError as error:
             raise AirflowFailException(str(error)) from error
         if self._killed:
@@ -169,7 +176,7 @@ class BaseDataOperator(BaseOperator):
             done = result.get("chunks_done", 0)
             raise AirflowException(f"terminated after {done} chunks; a retry resumes from the checkpoint")
         if status == "parked":
-            raise AirflowRescheduleException(datetime.fromisoformat(result["until"].replace("Z", "+00:00")))
+            raise parked(datetime.fromisoformat(result["until"].replace("Z", "+00:00")))
         if status != "success":
             lines = "; ".join(one_line(error) for error in errors[:5])
             hopeless = bool(errors) and all(error["kind"] == "invalid" for error in errors)
