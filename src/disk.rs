@@ -86,6 +86,16 @@ fn swap(temp: &Path, path: &Path) -> io::Result<()> {
     fs::rename(temp, path)
 }
 
+/// The lock file `path`, whose folder is made, held until dropped. The file stays, as removing it would race with
+/// the next holder.
+pub fn lock(path: &Path) -> Result<File> {
+    make_folder(path.parent().unwrap_or(Path::new(".")))?;
+    let opened = File::options().create(true).append(true).open(path);
+    let file = opened.map_err(|error| failure("open", path, &error))?;
+    file.lock().map_err(|error| failure("lock", path, &error))?;
+    Ok(file)
+}
+
 /// The bytes of a file; `None` where there is none.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {

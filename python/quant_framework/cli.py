@@ -21,6 +21,8 @@ from quant_framework import checkpoint_cli, config_cli, lake_cli, settings
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.staged import moment as iso_moment
+from quant_framework.orchestration.tasks.running import NoContext
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 
 TEXTS = {
@@ -35,7 +37,7 @@ BAR = 24
 def moment(text: str) -> datetime:
     """An ISO 8601 time; a bare date means midnight UTC."""
     try:
-        value = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        value = iso_moment(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 date or time") from None
     if value.tzinfo is None and len(text) > len("2024-01-01"):
@@ -132,14 +134,6 @@ class Progress:
             self.stream.write("\r\x1b[K")
 
 
-class _NoContext:
-    def get_state(self, key: str, task_id: str | None = None) -> None:
-        return None
-
-    def set_state(self, key: str, value: Any) -> None:
-        return None
-
-
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run a backfill; Ctrl-C and SIGTERM let it finish its writes and commit."""
     progress = Progress(sys.stderr)
@@ -148,7 +142,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, job.cancel)
     try:
-        return await job.execute(_NoContext())
+        return await job.execute(NoContext())
     finally:
         progress.end()
 

@@ -36,7 +36,7 @@ def compact(arguments: argparse.Namespace) -> bool:
     lake = BronzeWriter(arguments.lake or settings.lake_url())
     silver = SilverWriter(arguments.silver or settings.silver_url(lake.url), lake)
     done = [
-        compact_series(series, arguments.start, arguments.end, lake, silver)
+        compact_series(series, arguments.start, arguments.end, silver=silver)
         for series in wait_for(lake.series, arguments.series)
     ]
     if arguments.json:

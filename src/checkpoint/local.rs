@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::format::{decode_of, encode};
 use super::naming::{check, key_of, path_of, set_aside};
-use crate::disk::{self, TEMP, blocking, failure, files_below, make_folder, replace_through, sync_folder};
+use crate::disk::{self, TEMP, blocking, failure, files_below, replace_through, sync_folder};
 use crate::error::Result;
 use crate::ports::{Checkpoint, CheckpointStore};
 
@@ -53,17 +53,8 @@ impl LocalCheckpointStore {
     }
 }
 
-/// Held until dropped; the file stays, as removing it would race with the next holder.
 fn lock(path: &Path) -> Result<File> {
-    make_folder(path.parent().unwrap_or(Path::new(".")))?;
-    let lock = path.with_extension("lock");
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&lock)
-        .map_err(|error| failure("open", &lock, &error))?;
-    file.lock().map_err(|error| failure("lock", &lock, &error))?;
-    Ok(file)
+    disk::lock(&path.with_extension("lock"))
 }
 
 fn held(path: &Path, key: &str) -> Result<Option<Checkpoint>> {

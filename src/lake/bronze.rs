@@ -6,16 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::encoding::{Encoding, decode, encode};
+use super::encoding::{Encoding, encode};
 use super::naming::{self, folder, key, range};
 use crate::clock::Clock;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Folder, Objects, S3Settings};
 use crate::ports::{DataWriter, Fetched, Receipt};
-use crate::records::Batch;
 use crate::series::Series;
-use crate::time_range::{Millis, TimeRange};
+use crate::time_range::TimeRange;
 
 /// One Parquet object per chunk under a URL.
 pub struct BronzeWriter {
@@ -45,18 +44,6 @@ impl BronzeWriter {
     pub async fn chunks(&self) -> Result<Vec<(Series, TimeRange)>> {
         let keys = self.objects.list("").await?;
         Ok(keys.iter().filter_map(|key| Some((naming::series(key)?, range(key)?))).collect())
-    }
-
-    /// The open times of one chunk's rows, in order, milliseconds UTC; `None` where there is no such chunk.
-    pub async fn timestamps(&self, series: &Series, range: TimeRange) -> Result<Option<Vec<Millis>>> {
-        let key = key(series, range);
-        let Some(body) = self.objects.get(&key).await? else { return Ok(None) };
-        let batches = decode(body).map_err(|error| error.context(self.objects.uri(&key)))?;
-        let mut ts = Vec::new();
-        for rows in &batches {
-            ts.extend_from_slice(Batch::from_record_batch(series.data_type, rows)?.ts());
-        }
-        Ok(Some(ts))
     }
 }
 

@@ -81,14 +81,24 @@ impl BronzeWriter {
     }
 
     async fn read_object(&self, series: &Series, object: TimeRange) -> Result<Batch> {
+        let gone = || Error::data(format!("{} is gone", self.objects.uri(&key(series, object))));
+        self.object(series, object).await?.ok_or_else(gone)
+    }
+
+    /// The rows of the object that spans `object`; `None` where there is none.
+    async fn object(&self, series: &Series, object: TimeRange) -> Result<Option<Batch>> {
         let key = key(series, object);
+        let Some(body) = self.objects.get(&key).await? else { return Ok(None) };
         let uri = self.objects.uri(&key);
-        let body = self.objects.get(&key).await?;
-        let body = body.ok_or_else(|| Error::data(format!("{uri} is gone")))?;
         let batches = decode(body).map_err(|error| error.context(&uri))?;
         let parts = batches.iter().map(|rows| Batch::from_record_batch(series.data_type, rows));
         let parts = parts.collect::<Result<Vec<_>>>().map_err(|error| error.context(&uri))?;
-        joined(series, &parts)
+        joined(series, &parts).map(Some)
+    }
+
+    /// The open times of one chunk's rows, in order, milliseconds UTC; `None` where there is no such chunk.
+    pub async fn timestamps(&self, series: &Series, range: TimeRange) -> Result<Option<Vec<Millis>>> {
+        Ok(self.object(series, range).await?.map(|rows| rows.ts().to_vec()))
     }
 
     /// Of a root of stages, `staged=<date>/<path>`: deletes those from before `oldest` (`2026-01-31`) and nothing else,
@@ -112,9 +122,7 @@ impl BronzeWriter {
 
 /// The rows whose open time is `wanted`, in their order, whatever that is.
 fn select(batch: &Batch, wanted: impl Fn(Millis) -> bool) -> Result<Batch> {
-    let mask: BooleanArray = batch.ts().iter().map(|at| Some(wanted(*at))).collect();
-    let rows = arrow_select::filter::filter_record_batch(batch.rows(), &mask);
-    Batch::from_record_batch(batch.data_type(), &rows.map_err(|error| Error::data(error.to_string()))?)
+    batch.keep(&batch.ts().iter().map(|at| Some(wanted(*at))).collect::<BooleanArray>())
 }
 
 fn joined(series: &Series, parts: &[Batch]) -> Result<Batch> {

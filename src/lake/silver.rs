@@ -156,9 +156,7 @@ impl SilverWriter {
                 Some(is_last)
             })
             .collect();
-        let kept = arrow_select::filter::filter_record_batch(ordered.rows(), &keep);
-        let kept = kept.map_err(|error| Error::internal(error.to_string()))?;
-        let batch = Batch::from_record_batch(series.data_type, &kept)?;
+        let batch = ordered.keep(&keep)?;
         let checked = quality::check(&batch, whole, series.timeframe, Millis::MAX);
         checked.map_err(|error| error.context(format!("bronze of {series}")))?;
         Ok(Rows { batch, repeated, replaced })

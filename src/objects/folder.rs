@@ -1,6 +1,6 @@
 //! Objects as files under a folder.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{Condition, Objects};
-use crate::disk::{blocking, failure, files_below, make_folder, read, remove, replace, sync_folder};
+use crate::disk::{blocking, failure, files_below, lock, make_folder, read, remove, replace, sync_folder};
 use crate::error::Result;
 use crate::unique::unique;
 
@@ -63,7 +63,8 @@ impl Objects for Folder {
     async fn replace_if(&self, key: &str, body: Bytes, condition: &Condition) -> Result<bool> {
         let (path, condition) = (self.root.join(key), condition.clone());
         blocking(move || {
-            let _held = lock(&path)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let _held = lock(&path.with_file_name(format!(".{name}.lock")))?;
             let held = read(&path)?;
             let holds = match &condition {
                 Condition::Absent => held.is_none(),
@@ -102,15 +103,4 @@ impl Objects for Folder {
 /// What tells one content of a file from another.
 fn tag(body: &[u8]) -> String {
     format!("{:x}", Sha256::digest(body))
-}
-
-/// Held until dropped; a hidden file beside `path`, which stays, as removing it would race with the next holder.
-fn lock(path: &Path) -> Result<File> {
-    make_folder(path.parent().unwrap_or(Path::new(".")))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let lock = path.with_file_name(format!(".{name}.lock"));
-    let opened = File::options().create(true).append(true).open(&lock);
-    let file = opened.map_err(|error| failure("open", &lock, &error))?;
-    file.lock().map_err(|error| failure("lock", &lock, &error))?;
-    Ok(file)
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 
 use super::batch::Batch;
-use super::convert::{datetime, millis};
+use super::convert::{datetime, span};
 use super::foreign::{EventLoop, Foreign, ForeignAdapter};
 use super::policy::overrides;
 use super::runtime::awaitable;
@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::ports::{self, DataAdapter};
 use crate::secret::Secret;
 use crate::series::Series;
-use crate::time_range::TimeRange;
 
 /// One request to a source: the bars of one series that open in `[start, end)`.
 #[pyclass(frozen, skip_from_py_object, module = "quant_framework._core")]
@@ -29,7 +28,7 @@ impl FetchRequest {
     /// `series` is a key, `source/data_type/symbol/timeframe`; times are aware.
     #[new]
     fn new(series: &str, start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
+        let range = span(start, end)?;
         Ok(Self(ports::FetchRequest { series: series.parse::<Series>()?, range }))
     }
 

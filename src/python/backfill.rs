@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 
 use super::adapter::adapter_from;
-use super::convert::{millis, plain, seconds};
+use super::convert::{plain, seconds, span};
 use super::foreign::EventLoop;
 use super::limiter::{self, limiter_from};
 use super::policy::strategy_from;
@@ -16,7 +16,6 @@ use super::writer::writer_from;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::series::DataType;
-use crate::time_range::TimeRange;
 use crate::timeframe::Timeframe;
 use crate::workflows::{self, BackfillSpec, Parts, Resume};
 
@@ -60,7 +59,7 @@ impl Backfill {
         priority: &str,
     ) -> PyResult<Self> {
         let event_loop = EventLoop::default();
-        let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
+        let range = span(start, end)?;
         let (timeframes, data_types) = (parsed::<Timeframe>(&timeframes)?, parsed::<DataType>(&data_types)?);
         let mut spec = BackfillSpec::new(symbols, timeframes, data_types, range);
         spec.concurrency = concurrency;

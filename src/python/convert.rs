@@ -36,7 +36,12 @@ pub(super) fn datetime(at: Millis) -> DateTime<Utc> {
 /// A pair of aware datetimes, `[start, end)`.
 pub(super) fn range(value: &Bound<'_, PyAny>) -> PyResult<TimeRange> {
     let (start, end): (Bound<'_, PyAny>, Bound<'_, PyAny>) = value.extract()?;
-    Ok(TimeRange::new(millis(&start, "start")?, millis(&end, "end")?)?)
+    span(&start, &end)
+}
+
+/// `[start, end)` of two aware datetimes.
+pub(super) fn span(start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>) -> PyResult<TimeRange> {
+    Ok(TimeRange::new(millis(start, "start")?, millis(end, "end")?)?)
 }
 
 /// Pairs of aware datetimes.

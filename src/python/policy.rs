@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 
-use super::convert::{datetime, millis, pairs};
+use super::convert::{datetime, millis, pairs, span};
 use super::foreign::{EventLoop, Foreign, ForeignStrategy};
 use crate::chunking::{self, chunks};
 use crate::error::Error;
@@ -23,7 +23,7 @@ fn generate(
     end: &Bound<'_, PyAny>,
     timeframe: &str,
 ) -> PyResult<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
-    let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
+    let range = span(start, end)?;
     let cut: Vec<TimeRange> =
         chunks(vec![range], timeframe.parse::<Timeframe>()?, ANY_SOURCE, strategy).collect();
     Ok(pairs(&cut))

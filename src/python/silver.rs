@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::convert::{millis, plain, s3_settings};
+use super::convert::{plain, s3_settings, span};
 use super::runtime::awaitable;
 use super::writer::BronzeWriter;
 use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::lake::{self, Encoding};
 use crate::series::Series;
-use crate::time_range::TimeRange;
 
 /// Makes one sorted Parquet object per series and period under `url` of what `bronze` holds.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
@@ -72,7 +71,7 @@ impl SilverWriter {
         let (writer, series) = (Arc::clone(&self.writer), series.parse::<Series>()?);
         let range = match (start, end) {
             (None, None) => None,
-            (Some(start), Some(end)) => Some(TimeRange::new(millis(start, "start")?, millis(end, "end")?)?),
+            (Some(start), Some(end)) => Some(span(start, end)?),
             _ => return Err(Error::invalid("start and end belong together; pass both, or none").into()),
         };
         awaitable(py, async move { writer.compact(&series, range).await }, |py, done| plain(py, &done))

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::convert::{datetime, millis, pairs, ranges, s3_settings, seconds};
+use super::convert::{datetime, pairs, ranges, s3_settings, seconds, span};
 use super::foreign::{EventLoop, Foreign, ForeignStore};
 use super::policy::overrides;
 use super::runtime::{awaitable, enter};
@@ -16,7 +16,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::coverage::{Coverage, State};
 use crate::ports;
 use crate::secret::Secret;
-use crate::time_range::TimeRange;
 
 /// What is remembered of one series.
 #[pyclass(frozen, module = "quant_framework._core")]
@@ -43,7 +42,7 @@ impl Checkpoint {
         start: &Bound<'_, PyAny>,
         end: &Bound<'_, PyAny>,
     ) -> PyResult<Vec<(DateTime<Utc>, DateTime<Utc>)>> {
-        Ok(pairs(&self.0.coverage.missing(TimeRange::new(millis(start, "start")?, millis(end, "end")?)?)))
+        Ok(pairs(&self.0.coverage.missing(span(start, end)?)))
     }
 
     /// Ranges with rows, as pairs of aware datetimes.

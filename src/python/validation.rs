@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::convert::{millis, plain};
+use super::convert::{plain, span};
 use super::repair::opened;
 use super::runtime::awaitable;
 use super::writer::BronzeWriter;
@@ -12,12 +12,7 @@ use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::quality::Tolerance;
 use crate::series::Series;
-use crate::time_range::TimeRange;
 use crate::workflows;
-
-fn range(start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>) -> PyResult<TimeRange> {
-    Ok(TimeRange::new(millis(start, "start")?, millis(end, "end")?)?)
-}
 
 fn fraction(name: &str, value: f64) -> Result<f64> {
     let fine = (0.0..1.0).contains(&value);
@@ -34,7 +29,7 @@ pub(super) fn validate_rows<'py>(
     start: &Bound<'_, PyAny>,
     end: &Bound<'_, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (lake, series, range) = (lake.get().native(), series.parse::<Series>()?, range(start, end)?);
+    let (lake, series, range) = (lake.get().native(), series.parse::<Series>()?, span(start, end)?);
     let looked = async move { workflows::validate(&lake, &series, range, &SystemClock::default()).await };
     awaitable(py, looked, |py, validation| plain(py, &validation))
 }
@@ -52,7 +47,7 @@ pub(super) fn reconcile_rows<'py>(
     tolerance: f64,
     volume_tolerance: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (lake, range) = (lake.get().native(), range(start, end)?);
+    let (lake, range) = (lake.get().native(), span(start, end)?);
     let series = series.iter().map(|key| key.parse()).collect::<Result<Vec<Series>>>()?;
     let volume = volume_tolerance.map(|value| fraction("volume_tolerance", value)).transpose()?;
     let tolerance = Tolerance { value: fraction("tolerance", tolerance)?, volume };
@@ -71,7 +66,7 @@ pub(super) fn detect_gaps<'py>(
     start: &Bound<'_, PyAny>,
     end: &Bound<'_, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (store, series, range) = (opened(store)?, series.parse::<Series>()?, range(start, end)?);
+    let (store, series, range) = (opened(store)?, series.parse::<Series>()?, span(start, end)?);
     let clock = Arc::new(SystemClock::default());
     let detected = async move { workflows::detect_gaps(&*store, &series, range, &*clock).await };
     awaitable(py, detected, |py, report| plain(py, &report))

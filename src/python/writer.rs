@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::batch::{Batch, from_python};
-use super::convert::{millis, plain, range, s3_settings};
+use super::convert::{plain, range, s3_settings, span};
 use super::foreign::{EventLoop, Foreign, ForeignWriter};
 use super::policy::overrides;
 use super::runtime::awaitable;
@@ -14,7 +14,6 @@ use crate::clock::SystemClock;
 use crate::lake::{self, Encoding};
 use crate::ports::{DataAdapter, DataWriter, Fetched};
 use crate::series::Series;
-use crate::time_range::TimeRange;
 
 /// Writes one typed, compressed Parquet object per chunk under `url` (`file:///lake/bronze`, `s3://bucket/prefix`).
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
@@ -78,7 +77,7 @@ impl BronzeWriter {
         end: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let series: Series = series.parse()?;
-        let range = TimeRange::new(millis(start, "start")?, millis(end, "end")?)?;
+        let range = span(start, end)?;
         let writer = Arc::clone(&self.writer);
         awaitable(py, async move { writer.read(&series, range).await }, |_, rows| Ok(Batch(rows)))
     }

@@ -85,9 +85,7 @@ fn without_repetitions(batch: Batch) -> Result<(Batch, u64)> {
         }
     }
     let repeated = keep.iter().filter(|kept| !**kept).count() as u64;
-    let kept = arrow_select::filter::filter_record_batch(batch.rows(), &BooleanArray::from(keep));
-    let kept = kept.map_err(|error| Error::internal(error.to_string()))?;
-    Ok((Batch::from_record_batch(batch.data_type(), &kept)?, repeated))
+    Ok((batch.keep(&BooleanArray::from(keep))?, repeated))
 }
 
 fn select(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {

@@ -8,4 +8,4 @@ mod validate;
 pub use check::{Checked, check, facts, gaps, settled};
 pub(crate) use check::{same_row, sorted};
 pub use reconcile::{Reconciliation, Tolerance, reconcile};
-pub use validate::{Finding, Severity, Validation, validate};
+pub use validate::{Finding, Severity, Validation, closed_bars, validate};

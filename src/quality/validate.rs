@@ -103,7 +103,7 @@ pub fn validate(batch: &Batch, range: TimeRange, series: &Series, now: Millis) -
 }
 
 /// The whole bars of `range` that have closed by `now`.
-pub(super) fn closed_bars(range: TimeRange, timeframe: Timeframe, now: Millis) -> Option<TimeRange> {
+pub fn closed_bars(range: TimeRange, timeframe: Timeframe, now: Millis) -> Option<TimeRange> {
     let end = timeframe.ceil(range.end()).min(timeframe.floor(now));
     TimeRange::non_empty(timeframe.ceil(range.start()), end)
 }

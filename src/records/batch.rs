@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray};
 
 use super::schema;
 use crate::error::{Error, Result};
@@ -66,6 +66,13 @@ impl Batch {
     /// Open time of each row, milliseconds UTC.
     pub fn ts(&self) -> &[Millis] {
         self.rows.column(0).as_primitive::<TimestampMillisecondType>().values()
+    }
+
+    /// The rows that `mask` says, in their order.
+    pub fn keep(&self, mask: &BooleanArray) -> Result<Self> {
+        let rows = arrow_select::filter::filter_record_batch(&self.rows, mask);
+        let rows = rows.map_err(|error| Error::internal(error.to_string()))?;
+        Ok(Self { data_type: self.data_type, rows })
     }
 
     /// The rows whose `ts` lies in `range`; rows must be in time order. No copy.

@@ -108,8 +108,7 @@ pub async fn detect_gaps(
 ) -> Result<SeriesReport> {
     let held = store.load(&series.to_string()).await?.unwrap_or_default();
     let timeframe = series.timeframe;
-    let end = timeframe.ceil(range.end()).min(timeframe.floor(clock.now()));
-    let wanted = TimeRange::non_empty(timeframe.ceil(range.start()), end);
+    let wanted = quality::closed_bars(range, timeframe, clock.now());
     let wanted =
         wanted.ok_or_else(|| Error::invalid(format!("no {timeframe} bar of {range} has closed yet")))?;
     Ok(SeriesReport::new(series, wanted, i64::MIN, &held.coverage, 0))

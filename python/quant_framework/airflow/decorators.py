@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from inspect import Parameter, iscoroutinefunction, signature
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar
 
 from quant_framework.airflow.compat import (
@@ -18,7 +18,8 @@ from quant_framework.orchestration.operators import BackfillOperator
 
 __all__ = ["quant_backfill_task"]
 
-NAMES = ("symbols", "timeframes", "data_types")
+REQUIRED = ("symbols", "timeframes")
+NAMES = (*REQUIRED, "data_types")
 MOMENTS = ("start", "end")
 
 
@@ -44,10 +45,7 @@ class QuantBackfillDecoratedOperator(DecoratedOperator, BackfillOperator):
     ) -> None:
         if iscoroutinefunction(python_callable):
             raise TypeError("@task.quant_backfill wants a plain function, not an async one")
-        for name in NAMES:
-            parameter = signature(BackfillOperator.__init__).parameters.get(name)
-            if parameter is not None and parameter.default is Parameter.empty:
-                kwargs.setdefault(name, [])
+        kwargs = {name: [] for name in REQUIRED} | kwargs
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     def execute(self, context: Any) -> Any:
@@ -57,7 +55,7 @@ class QuantBackfillDecoratedOperator(DecoratedOperator, BackfillOperator):
         chosen = checked(self.python_callable.__name__, self.python_callable(*self.op_args, **arguments))
         for name, value in chosen.items():
             setattr(self, name, value)
-        missing = [name for name in ("symbols", "timeframes") if not getattr(self, name)]
+        missing = [name for name in REQUIRED if not getattr(self, name)]
         if missing:
             raise AirflowFailException(
                 f"{self.python_callable.__name__} chose no {missing[0]}, and @task.quant_backfill has none"

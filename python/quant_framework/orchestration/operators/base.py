@@ -23,6 +23,8 @@ from quant_framework.airflow.lineage import facets
 from quant_framework.airflow.links import LakeLink
 from quant_framework.errors import InvalidError, RateLimitedError
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
+from quant_framework.orchestration.staged import moment
+from quant_framework.orchestration.tasks.running import one_line
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
 
 DEFERRED = (signal.SIGTERM, signal.SIGALRM)
@@ -61,11 +63,6 @@ def addresses(writer: Any, series: Sequence[str]) -> list[str]:
     """Where ``writer`` keeps the rows of ``series``, where it can tell."""
     address = getattr(writer, "address", None)
     return [address(one) for one in series] if address else []
-
-
-def one_line(error: dict[str, Any]) -> str:
-    """An entry of a result's ``errors``, with its series where it has one."""
-    return f"{error['series']}: {error['message']}" if error.get("series") else error["message"]
 
 
 class BaseDataOperator(BaseOperator):
@@ -176,7 +173,7 @@ class BaseDataOperator(BaseOperator):
             done = result.get("chunks_done", 0)
             raise AirflowException(f"terminated after {done} chunks; a retry resumes from the checkpoint")
         if status == "parked":
-            raise parked(datetime.fromisoformat(result["until"].replace("Z", "+00:00")))
+            raise parked(moment(result["until"]))
         if status != "success":
             lines = "; ".join(one_line(error) for error in errors[:5])
             hopeless = bool(errors) and all(error["kind"] == "invalid" for error in errors)

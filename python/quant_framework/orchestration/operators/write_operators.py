@@ -114,7 +114,7 @@ class WriteSilverOperator(BaseDataOperator):
     def work(self, context: dict[str, Any]) -> dict[str, Any]:
         """Make it."""
         silver = self.build_silver(context)
-        done = [compact(*one, lake=self.build_writer(context), silver=silver) for one in self.wanted(context)]
+        done = [compact(*one, silver=silver) for one in self.wanted(context)]
         keys = [one["series"] for one in done]
         self._places = {"inputs": list(map(series_uri, keys)), "outputs": addresses(silver, keys)}
         return {"rows": sum(one["rows"] for one in done), "periods": done[:MOST], "series_count": len(done)}

@@ -9,28 +9,37 @@ from typing import Any, TypeVar
 
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.ports import IWorkflow
+from quant_framework.orchestration.staged import moment as iso_moment
 
 Moment = datetime | str
 T = TypeVar("T")
 
 
-class _NoContext:
+class NoContext:
+    """A context without state, for a workflow that has all of its parameters."""
+
     def get_state(self, key: str, task_id: str | None = None) -> None:
-        return None
+        """Nothing."""
+        return
 
     def set_state(self, key: str, value: Any) -> None:
-        return None
+        """Forget it."""
+        return
 
 
 def run(workflow: IWorkflow) -> dict[str, Any]:
     """The result of a workflow that succeeded; the error of its kind where it did not."""
-    result = asyncio.run(workflow.execute(_NoContext()))
+    result = asyncio.run(workflow.execute(NoContext()))
     if result["status"] == "success":
         return result
     problems = result.get("errors") or [{"kind": "cancelled", "message": result["status"]}]
-    text = "; ".join(f"{one['series']}: {one['message']}" if one.get("series") else one["message"] for one in problems)
     kinds = {kind.kind: kind for kind in QuantFrameworkError.__subclasses__()}
-    raise kinds.get(problems[0]["kind"], QuantFrameworkError)(text)
+    raise kinds.get(problems[0]["kind"], QuantFrameworkError)("; ".join(map(one_line, problems)))
+
+
+def one_line(error: dict[str, Any]) -> str:
+    """An entry of a result's ``errors``, with its series where it has one."""
+    return f"{error['series']}: {error['message']}" if error.get("series") else error["message"]
 
 
 def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
@@ -45,7 +54,7 @@ def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) 
 def aware(value: Moment, name: str) -> datetime:
     """An aware datetime from one, or from ISO 8601 text with a time zone."""
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
+        moment = value if isinstance(value, datetime) else iso_moment(value)
     except (AttributeError, TypeError, ValueError):
         raise InvalidError(f"{name}: {value!r} is not an ISO 8601 time") from None
     if moment.tzinfo is None:

@@ -77,9 +77,9 @@ def compact(
         ``replaced`` (rows of bronze that a later object repeats or contradicts).
 
     """
-    place = open_lake(lake)
     writer = silver
     if silver is None or isinstance(silver, str):
+        place = open_lake(lake)
         writer = SilverWriter(silver or settings.silver_url(place.url), place)
     moments = [None if moment is None else aware(moment, name) for moment, name in ((start, "start"), (end, "end"))]
     return {"series": series, **wait_for(writer.compact, text(series, "series"), *moments)}

@@ -23,6 +23,7 @@ from quant_framework.orchestration.ports import (
     IRateLimiter,
     IWorkflowContext,
 )
+from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 
 log = logging.getLogger("quant_framework.workflows.backfill")
@@ -209,7 +210,7 @@ def moment(value: Any, name: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return iso_moment(value)
     except ValueError:
         raise InvalidError(f"{name}: {value!r} is not an ISO 8601 time") from None
 
