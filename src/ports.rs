@@ -8,6 +8,10 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
+mod lake;
+
+pub use lake::{Cells, DataWriter, Held, Merged, Receipt};
+
 pub use crate::clock::Clock;
 use crate::coverage::Coverage;
 use crate::error::{Error, Result};
@@ -144,35 +148,6 @@ pub trait DataAdapter: Send + Sync {
     fn lookup(&self) -> String {
         String::new()
     }
-}
-
-/// Proof of a durable write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// Where the rows lie; empty when there were none to write.
-    pub uri: String,
-    /// Rows written.
-    pub rows: u64,
-    /// Size of the object.
-    pub bytes: u64,
-}
-
-/// A place for rows. Writing the same chunk twice leaves the same result.
-#[async_trait]
-pub trait DataWriter: Send + Sync {
-    /// Fails with `Invalid` or `Unavailable`, in one line, where nothing can be written. Called before quota is spent.
-    async fn prepare(&self) -> Result<()>;
-
-    /// The ranges of the chunks of `series` that lie there, committed or not; empty where the place cannot tell.
-    /// Called once per series, after the source has answered and before anything is written.
-    async fn held(&self, series: &Series) -> Result<Vec<TimeRange>>;
-
-    /// Removes the chunk of `series` that spans exactly `range`; no error where it is absent. Called for chunks that
-    /// a killed run left, once all of their range is durable under other names.
-    async fn remove(&self, series: &Series, range: TimeRange) -> Result<()>;
-
-    /// Writes the rows of one chunk durably under a name made of `series` and `range`.
-    async fn write(&self, series: &Series, range: TimeRange, fetched: &Fetched) -> Result<Receipt>;
 }
 
 /// What is remembered of one series.

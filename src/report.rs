@@ -60,6 +60,25 @@ impl Failure {
     }
 }
 
+/// What a run did to the rows of a series.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Written, those that took the place of another version included.
+    pub rows: u64,
+    /// Written in the place of another version.
+    pub restated: u64,
+    /// Kept apart, because they cannot be true.
+    pub quarantined: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.restated += other.restated;
+        self.quarantined += other.quarantined;
+    }
+}
+
 /// One series after the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct SeriesReport {
@@ -77,6 +96,10 @@ pub struct SeriesReport {
     pub end: String,
     /// Rows written in this run.
     pub rows: u64,
+    /// Those of them that took the place of another version.
+    pub restated: u64,
+    /// Rows of this run that cannot be true and were kept apart.
+    pub quarantined: u64,
     /// Bars in the ranges with rows: for a dense data type, the rows that are held.
     pub bars: u64,
     /// Ranges with rows, pairs of ISO 8601 UTC.
@@ -89,7 +112,7 @@ pub struct SeriesReport {
 
 impl SeriesReport {
     /// Reads holes and ranges off the coverage; bars before `cutoff` that nobody asked for are beyond retention.
-    pub fn new(series: &Series, wanted: TimeRange, cutoff: i64, coverage: &Coverage, rows: u64) -> Self {
+    pub fn new(series: &Series, wanted: TimeRange, cutoff: i64, coverage: &Coverage, counts: Counts) -> Self {
         let timeframe = series.timeframe;
         let gap = |range: TimeRange, kind| Gap {
             start: iso(range.start()),
@@ -125,7 +148,9 @@ impl SeriesReport {
             timeframe: timeframe.to_string(),
             start: iso(wanted.start()),
             end: iso(wanted.end()),
-            rows,
+            rows: counts.rows,
+            restated: counts.restated,
+            quarantined: counts.quarantined,
             bars: data.clone().map(|range| timeframe.count(range.start(), range.end())).sum(),
             covered: data.map(|range| (iso(range.start()), iso(range.end()))).collect(),
             coverage: if total == 0 { 1.0 } else { (total - lacking) as f64 / total as f64 },
@@ -157,6 +182,10 @@ pub struct Report {
     pub requests: u64,
     /// Time spent waiting for the source's quota, summed over concurrent requests, seconds.
     pub throttled_seconds: f64,
+    /// Rows written that took the place of another version, which the source has restated.
+    pub rows_restated: u64,
+    /// Rows that cannot be true; kept apart in the lake, under `_quarantine`.
+    pub rows_quarantined: u64,
     /// Rows that the source repeated and bars that had not closed; neither is stored.
     pub rows_dropped: u64,
     /// When a parked run may go on, ISO 8601 UTC.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import signal
 import sys
@@ -24,6 +25,7 @@ from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.tasks.running import NoContext
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
+from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
 
 TEXTS = {
     "backfill": "fetch what is missing",
@@ -61,13 +63,17 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--symbols", type=names, required=True, metavar="BTC,ETH")
         command.add_argument("--timeframes", type=names, required=True, metavar="1h,1d")
         command.add_argument("--data-types", type=names, default=["ohlcv"], metavar="ohlcv,open_interest")
-        command.add_argument("--start", type=moment, required=True, help="first bar, ISO 8601")
+        is_update = name == "update"
+        begin = "; by default where the checkpoint of each series begins" if is_update else ""
+        command.add_argument("--start", type=moment, required=not is_update, help=f"first bar, ISO 8601{begin}")
         command.add_argument("--end", type=moment, help="end (exclusive); by default now")
         command.add_argument("--lake", help="file:///... or s3://bucket/prefix")
         command.add_argument("--concurrency", type=int, default=8, help="requests in flight (default 8)")
         command.add_argument("--rate-limit", help="where the quota is shared: postgresql://... or file:///folder")
         command.add_argument("--no-retention", action="store_true", help="the server keeps everything")
         command.add_argument("--resume", choices=["always", "never"], default="always")
+    again = "known bars before the newest missing ones to ask for again (default 3)"
+    commands.choices["update"].add_argument("--overlap", type=int, default=OVERLAP, help=again)
     checkpoint_cli.add_to(commands)
     lake_cli.add_to(commands, moment)
     for command in commands.choices.values():
@@ -85,7 +91,8 @@ def workflow(arguments: argparse.Namespace, progress: Progress | None = None) ->
     if arguments.no_retention:
         options["retention"] = None
     adapter = settings.open_adapter(arguments.source, **options)
-    kind = IncrementalWorkflow if arguments.command == "update" else BackfillWorkflow
+    is_update = arguments.command == "update"
+    kind = functools.partial(IncrementalWorkflow, overlap=arguments.overlap) if is_update else BackfillWorkflow
     return kind(
         adapter=adapter,
         writer=BronzeWriter(arguments.lake or settings.lake_url()),

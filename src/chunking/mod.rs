@@ -43,11 +43,19 @@ pub fn chunks(
     page: Page,
     strategy: &dyn ChunkStrategy,
 ) -> impl Iterator<Item = TimeRange> {
+    cut(ranges, move |range| strategy.first_chunk(range, timeframe, page))
+}
+
+/// Every chunk of `ranges` in order, where `first` says the first one of a range.
+pub fn cut(
+    ranges: Vec<TimeRange>,
+    first: impl Fn(TimeRange) -> TimeRange,
+) -> impl Iterator<Item = TimeRange> {
     let mut ranges = ranges.into_iter();
     let mut rest = ranges.next();
     std::iter::from_fn(move || {
         let range = rest?;
-        let chunk = strategy.first_chunk(range, timeframe, page);
+        let chunk = first(range);
         rest = TimeRange::non_empty(chunk.end(), range.end()).or_else(|| ranges.next());
         Some(chunk)
     })

@@ -2,6 +2,7 @@
 
 use super::airflow;
 use super::argument::{Argument, Kind, Tables, argument};
+use super::operators::OVERLAP;
 
 /// A way to make a DAG.
 #[derive(Debug, PartialEq)]
@@ -63,6 +64,7 @@ const COMMON: &[Argument] = &[
 
 const INCREMENTAL: &[Argument] = &[
     argument("lookback", Kind::Duration, "How far back a run looks, where start is not given.").nullable(),
+    OVERLAP,
     argument("lag", Kind::Number { least: 0.0 }, "A bar counts as closed so many seconds after its end."),
 ];
 

@@ -104,6 +104,7 @@ const INCREMENTAL: Operator = Operator {
         &[
             argument("lookback", Kind::Duration, "How far back a run looks, where start is not given.")
                 .nullable(),
+            OVERLAP,
             argument(
                 "lag",
                 Kind::Number { least: 0.0 },
@@ -152,6 +153,12 @@ const CHECKPOINT_WRITER: Operator = Operator {
     ],
 };
 
+/// Of incremental runs.
+pub(super) const OVERLAP: Argument = argument(
+    "overlap",
+    Kind::Integer { least: 0, most: 100_000 },
+    "Known bars before the newest missing ones to ask for again.",
+);
 const SERIES_KEY: Argument =
     argument("series", Kind::Series, "source/data_type/symbol/timeframe.").required().template();
 const STAGED: Argument =

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::bronze::BronzeWriter;
+use super::naming::Object;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Result};
 use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched, Prices};
@@ -22,7 +23,7 @@ pub struct LakeAdapter {
     source: String,
     known: Option<Coverage>,
     fingerprint: String,
-    objects: Mutex<HashMap<Series, Arc<[TimeRange]>>>,
+    objects: Mutex<HashMap<Series, Arc<[Object]>>>,
 }
 
 impl LakeAdapter {
@@ -38,23 +39,23 @@ impl LakeAdapter {
         Self { lake, source, known, fingerprint, objects: Mutex::default() }
     }
 
-    async fn objects(&self, series: &Series) -> Result<Arc<[TimeRange]>> {
+    async fn objects(&self, series: &Series) -> Result<Arc<[Object]>> {
         let held = self.objects.lock().unwrap_or_else(PoisonError::into_inner).get(series).cloned();
         if let Some(held) = held {
             return Ok(held);
         }
-        let found: Arc<[TimeRange]> = self.lake.ranges(series).await?.into();
+        let found: Arc<[Object]> = self.lake.all(series).await?.into();
         let mut held = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(held.entry(series.clone()).or_insert(found)))
     }
 }
 
 /// `Data` where `known` does not know all of `range`, or rows that it names lie in none of `objects`.
-fn complete(known: &Coverage, range: TimeRange, objects: &[TimeRange]) -> Result<()> {
+fn complete(known: &Coverage, range: TimeRange, objects: &[Object]) -> Result<()> {
     if let Some(unknown) = known.missing(range).first() {
         return Err(Error::data(format!("the rows of {unknown} were never there")));
     }
-    let present: Coverage = objects.iter().map(|object| (*object, State::Data)).collect();
+    let present: Coverage = objects.iter().map(|object| (object.range, State::Data)).collect();
     let rows = known.covered(range).into_iter().filter(|(_, state)| *state == State::Data);
     match rows.flat_map(|(rows, _)| present.missing(rows)).next() {
         Some(gone) => Err(Error::data(format!("the rows of {gone} are gone"))),
@@ -103,17 +104,18 @@ mod tests {
     #[test]
     fn rows_that_should_be_there_are_missed_and_holes_are_not() {
         let range = |start, end| TimeRange::new(start, end).unwrap();
+        let object = |start, end| Object::chunk(range(start, end));
         let known: Coverage =
             [(range(0, 40), State::Data), (range(40, 60), State::Empty), (range(60, 100), State::Data)]
                 .into_iter()
                 .collect();
         let all = range(0, 100);
-        assert!(complete(&known, all, &[range(0, 50), range(50, 100)]).is_ok());
-        assert!(complete(&known, all, &[range(0, 40), range(60, 100)]).is_ok());
+        assert!(complete(&known, all, &[object(0, 50), object(50, 100)]).is_ok());
+        assert!(complete(&known, all, &[object(0, 40), object(60, 100)]).is_ok());
         assert!(complete(&known, range(40, 60), &[]).is_ok());
-        let gone = complete(&known, all, &[range(0, 80)]).unwrap_err();
+        let gone = complete(&known, all, &[object(0, 80)]).unwrap_err();
         assert_eq!(gone.kind(), Kind::Data);
-        for (known, objects) in [(&Coverage::new(), &[all][..]), (&known, &[range(0, 200)])] {
+        for (known, objects) in [(&Coverage::new(), &[Object::chunk(all)][..]), (&known, &[object(0, 200)])] {
             let unknown = complete(known, range(50, 150), objects).unwrap_err();
             assert!(unknown.to_string().contains("were never there"), "{unknown}");
         }

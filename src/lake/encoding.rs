@@ -16,6 +16,9 @@ use parquet::schema::types::ColumnPath;
 use crate::error::{Error, Result};
 use crate::records::Batch;
 
+/// How the names of lineage begin in an object's key-value metadata.
+const OURS: &str = "quant_framework.";
+
 /// What pages are compressed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
@@ -81,8 +84,7 @@ fn properties(
     lineage: &[(String, String)],
     encoding: Encoding,
 ) -> Result<WriterProperties> {
-    let metadata =
-        lineage.iter().map(|(key, value)| KeyValue::new(format!("quant_framework.{key}"), value.clone()));
+    let metadata = lineage.iter().map(|(key, value)| KeyValue::new(format!("{OURS}{key}"), value.clone()));
     let mut builder = WriterProperties::builder()
         .set_compression(compression(encoding.codec)?)
         .set_dictionary_enabled(false)
@@ -92,6 +94,7 @@ fn properties(
     for field in schema.fields() {
         let pages = match field.data_type() {
             ArrowType::Float64 => Pages::BYTE_STREAM_SPLIT,
+            ArrowType::Utf8 => Pages::DELTA_BYTE_ARRAY,
             _ => Pages::DELTA_BINARY_PACKED,
         };
         builder = builder.set_column_encoding(ColumnPath::from(field.name().as_str()), pages);
@@ -101,14 +104,23 @@ fn properties(
 
 /// `batch` as one Parquet object with `lineage` as key-value metadata under `quant_framework.*`.
 pub fn encode(batch: &Batch, lineage: &[(String, String)], encoding: Encoding) -> Result<Vec<u8>> {
+    encode_rows(batch.rows(), lineage, encoding)
+}
+
+/// As [`encode`], of rows in a schema of their own.
+pub(super) fn encode_rows(
+    rows: &RecordBatch,
+    lineage: &[(String, String)],
+    encoding: Encoding,
+) -> Result<Vec<u8>> {
     let failed =
         |error: parquet::errors::ParquetError| Error::internal(format!("cannot encode Parquet: {error}"));
-    let schema = batch.rows().schema();
+    let schema = rows.schema();
     let properties = properties(&schema, lineage, encoding)?;
-    let room = batch.rows().get_array_memory_size() / 2 + 4096;
+    let room = rows.get_array_memory_size() / 2 + 4096;
     let mut writer =
         ArrowWriter::try_new(Vec::with_capacity(room), schema, Some(properties)).map_err(failed)?;
-    writer.write(batch.rows()).map_err(failed)?;
+    writer.write(rows).map_err(failed)?;
     writer.into_inner().map_err(failed)
 }
 
@@ -119,4 +131,11 @@ pub fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>> {
         ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(ParquetRecordBatchReaderBuilder::build);
     let reader = reader.map_err(|error| failed(error.to_string()))?;
     reader.collect::<std::result::Result<_, _>>().map_err(|error| failed(error.to_string()))
+}
+
+/// What an object's lineage says of `name`; `None` where it says nothing or cannot be read.
+pub(super) fn lineage(bytes: &Bytes, name: &str) -> Option<String> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).ok()?;
+    let held = reader.metadata().file_metadata().key_value_metadata()?;
+    held.iter().find(|held| held.key.strip_prefix(OURS) == Some(name))?.value.clone()
 }

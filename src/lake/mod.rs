@@ -2,6 +2,7 @@
 
 mod adapter;
 mod bronze;
+mod cells;
 mod encoding;
 mod naming;
 mod rows;
@@ -10,4 +11,5 @@ mod silver;
 pub use adapter::LakeAdapter;
 pub use bronze::BronzeWriter;
 pub use encoding::{Codec, Encoding, decode, encode};
+pub use naming::{Object, cell};
 pub use silver::{Compaction, SilverWriter};

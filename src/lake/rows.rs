@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use arrow_array::BooleanArray;
+use bytes::Bytes;
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use super::bronze::BronzeWriter;
 use super::encoding::decode;
-use super::naming::{folder, key, range as range_of};
+use super::naming::{Object, folder, key, object as object_of};
 use crate::error::{Error, Result};
 use crate::records::{Batch, schema};
 use crate::series::Series;
@@ -26,47 +27,47 @@ impl BronzeWriter {
 
     /// The keys of the series that have objects here and begin with `prefix`, in order.
     pub async fn series(&self, prefix: &str) -> Result<Vec<String>> {
-        let found = self.chunks().await?.into_iter().map(|(series, _)| series.to_string());
+        let found = self.everything().await?.into_iter().map(|(series, _)| series.to_string());
         let keys: BTreeSet<String> = found.filter(|key| key.starts_with(prefix)).collect();
         Ok(keys.into_iter().collect())
     }
 
-    /// The ranges of the objects of `series`, in order.
-    pub async fn ranges(&self, series: &Series) -> Result<Vec<TimeRange>> {
+    /// The objects of `series`, in order.
+    pub async fn all(&self, series: &Series) -> Result<Vec<Object>> {
         let keys = self.objects.list(&folder(series)).await?;
-        let mut ranges: Vec<TimeRange> = keys.iter().filter_map(|key| range_of(key)).collect();
-        ranges.sort();
-        Ok(ranges)
+        let mut objects: Vec<Object> = keys.iter().filter_map(|key| object_of(key)).collect();
+        objects.sort();
+        Ok(objects)
     }
 
     /// The rows of `series` that open in `range`, object by object in time order, as they were stored: where objects
     /// overlap, a row comes twice.
     pub async fn read(&self, series: &Series, range: TimeRange) -> Result<Batch> {
-        self.read_objects(series, range, &self.ranges(series).await?).await
+        self.read_objects(series, range, &self.all(series).await?).await
     }
 
     /// As [`Self::read`], with the rows that lie in its objects and belong to none: for whoever looks for damage.
     pub async fn read_with_strays(&self, series: &Series, range: TimeRange) -> Result<Batch> {
-        let objects = self.ranges(series).await?;
-        let inside: Vec<TimeRange> =
-            objects.into_iter().filter(|object| object.intersect(range).is_some()).collect();
+        let objects = self.all(series).await?;
+        let inside: Vec<Object> =
+            objects.into_iter().filter(|object| object.range.intersect(range).is_some()).collect();
         let read = iter(inside).map(|object| async move {
             let rows = self.read_object(series, object).await?;
-            select(&rows, |at| range.contains(at) || !object.contains(at))
+            select(&rows, |at| range.contains(at) || !object.range.contains(at))
         });
         let parts: Vec<Batch> = read.buffered(WIDTH).try_collect().await?;
         joined(series, &parts)
     }
 
-    /// As [`Self::read`], of the objects that span `objects`. `Data` where one of them is gone or cannot be read.
+    /// As [`Self::read`], of `objects`. `Data` where one of them is gone or cannot be read.
     pub(super) async fn read_objects(
         &self,
         series: &Series,
         range: TimeRange,
-        objects: &[TimeRange],
+        objects: &[Object],
     ) -> Result<Batch> {
-        let inside: Vec<TimeRange> =
-            objects.iter().filter(|object| object.intersect(range).is_some()).copied().collect();
+        let inside: Vec<Object> =
+            objects.iter().filter(|object| object.range.intersect(range).is_some()).copied().collect();
         let read = iter(inside).map(|object| async move {
             let rows = self.read_object(series, object).await?;
             // Objects are written in time order; one that is not was not written by us.
@@ -80,25 +81,32 @@ impl BronzeWriter {
         joined(series, &parts)
     }
 
-    async fn read_object(&self, series: &Series, object: TimeRange) -> Result<Batch> {
+    async fn read_object(&self, series: &Series, object: Object) -> Result<Batch> {
         let gone = || Error::data(format!("{} is gone", self.objects.uri(&key(series, object))));
         self.object(series, object).await?.ok_or_else(gone)
     }
 
-    /// The rows of the object that spans `object`; `None` where there is none.
-    async fn object(&self, series: &Series, object: TimeRange) -> Result<Option<Batch>> {
+    /// The rows of `object`; `None` where there is none.
+    async fn object(&self, series: &Series, object: Object) -> Result<Option<Batch>> {
         let key = key(series, object);
         let Some(body) = self.objects.get(&key).await? else { return Ok(None) };
-        let uri = self.objects.uri(&key);
-        let batches = decode(body).map_err(|error| error.context(&uri))?;
-        let parts = batches.iter().map(|rows| Batch::from_record_batch(series.data_type, rows));
-        let parts = parts.collect::<Result<Vec<_>>>().map_err(|error| error.context(&uri))?;
-        joined(series, &parts).map(Some)
+        self.decoded(series, &key, body).map(Some)
     }
 
-    /// The open times of one chunk's rows, in order, milliseconds UTC; `None` where there is no such chunk.
-    pub async fn timestamps(&self, series: &Series, range: TimeRange) -> Result<Option<Vec<Millis>>> {
-        Ok(self.object(series, range).await?.map(|rows| rows.ts().to_vec()))
+    /// The rows in the `body` of `key`.
+    pub(super) fn decoded(&self, series: &Series, key: &str, body: Bytes) -> Result<Batch> {
+        let parts = decode(body).and_then(|batches| {
+            batches
+                .iter()
+                .map(|rows| Batch::from_record_batch(series.data_type, rows))
+                .collect::<Result<Vec<_>>>()
+        });
+        joined(series, &parts.map_err(|error| error.context(self.objects.uri(key)))?)
+    }
+
+    /// The open times of one object's rows, in order, milliseconds UTC; `None` where there is no such object.
+    pub async fn timestamps(&self, series: &Series, object: Object) -> Result<Option<Vec<Millis>>> {
+        Ok(self.object(series, object).await?.map(|rows| rows.ts().to_vec()))
     }
 
     /// Of a root of stages, `staged=<date>/<path>`: deletes those from before `oldest` (`2026-01-31`) and nothing else,

@@ -80,10 +80,10 @@ impl SilverWriter {
     /// # Errors
     /// `Data`, naming the bar, where a row of bronze cannot be.
     pub async fn compact(&self, series: &Series, range: Option<TimeRange>) -> Result<Compaction> {
-        let objects = self.bronze.ranges(series).await?;
+        let objects = self.bronze.all(series).await?;
         let mut done = Compaction::default();
         let mut from = Millis::MIN;
-        for object in objects {
+        for object in objects.into_iter().map(|object| object.range) {
             let mut rest = range.map_or(Some(object), |range| object.intersect(range));
             while let Some((name, whole)) = rest.and_then(|rest| period(series.timeframe, rest.start())) {
                 if whole.start() >= from {
@@ -158,7 +158,10 @@ impl SilverWriter {
             .collect();
         let batch = ordered.keep(&keep)?;
         let checked = quality::check(&batch, whole, series.timeframe, Millis::MAX);
-        checked.map_err(|error| error.context(format!("bronze of {series}")))?;
+        let bad = checked.map_err(|error| error.context(format!("bronze of {series}")))?.quarantined;
+        if !bad.is_empty() {
+            return Err(Error::data(format!("bronze of {series}: {}", bad.describe())));
+        }
         Ok(Rows { batch, repeated, replaced })
     }
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 
 use super::adapter::adapter_from;
-use super::convert::{plain, seconds, span};
+use super::convert::{millis, plain, seconds, span};
 use super::foreign::EventLoop;
 use super::limiter::{self, limiter_from};
 use super::policy::strategy_from;
@@ -16,6 +16,7 @@ use super::writer::writer_from;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::series::DataType;
+use crate::time_range::TimeRange;
 use crate::timeframe::Timeframe;
 use crate::workflows::{self, BackfillSpec, Parts, Resume};
 
@@ -33,7 +34,7 @@ fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>>
 #[pymethods]
 impl Backfill {
     #[new]
-    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0, owner=None, lease=60.0, priority="backfill"))]
+    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0, owner=None, lease=60.0, priority="backfill", overlap=None))]
     #[expect(
         clippy::too_many_arguments,
         clippy::needless_pass_by_value,
@@ -57,9 +58,12 @@ impl Backfill {
         owner: Option<String>,
         lease: f64,
         priority: &str,
+        overlap: Option<u32>,
     ) -> PyResult<Self> {
         let event_loop = EventLoop::default();
-        let range = span(start, end)?;
+        let from_known = start.is_none() && overlap.is_some();
+        let end_at = millis(end, "end")?;
+        let range = if from_known { TimeRange::new(end_at - 1, end_at)? } else { span(start, end)? };
         let (timeframes, data_types) = (parsed::<Timeframe>(&timeframes)?, parsed::<DataType>(&data_types)?);
         let mut spec = BackfillSpec::new(symbols, timeframes, data_types, range);
         spec.concurrency = concurrency;
@@ -72,6 +76,8 @@ impl Backfill {
         };
         spec.max_wait = max_wait.map(|value| seconds("max_wait", value)).transpose()?;
         spec.priority = limiter::priority(priority)?;
+        spec.from_known = from_known;
+        spec.overlap = overlap;
         spec.lag = seconds("lag", lag)?;
         spec.lease = seconds("lease", lease)?;
         spec.owner = owner.unwrap_or(spec.owner);

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::ports;
 use crate::ports::{
     Ask, Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched,
-    Observation, Page, Permit, Prices, RateLimiter, Receipt, Verdict,
+    Held, Observation, Page, Permit, Prices, RateLimiter, Receipt, Verdict,
 };
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange};
@@ -168,13 +168,16 @@ impl DataWriter for ForeignWriter {
         self.0.call("prepare", no_arguments, |_| Ok(())).await
     }
 
-    async fn held(&self, series: &Series) -> Result<Vec<TimeRange>> {
+    async fn held(&self, series: &Series) -> Result<Held> {
         if !self.has("held") || !self.has("remove") {
-            return Ok(Vec::new());
+            return Ok(Held::default());
         }
         let key = series.to_string();
         let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [key])?.unbind(), None));
-        let convert = |answer: &Bound<'_, PyAny>| answer.try_iter()?.map(|pair| range(&pair?)).collect();
+        let convert = |answer: &Bound<'_, PyAny>| {
+            let chunks = answer.try_iter()?.map(|pair| range(&pair?)).collect::<PyResult<_>>()?;
+            Ok(Held { chunks, cells: Vec::new() })
+        };
         self.0.call("held", arguments, convert).await
     }
 

@@ -1,5 +1,5 @@
-//! The checks that every fetched answer passes: inside what was asked, on the grid, one row per bar,
-//! only closed bars, and prices that can be true.
+//! The checks that every fetched answer passes: inside what was asked, on the grid, one row per bar, only closed bars,
+//! and prices that can be true. Single rows that fail are kept apart, with the reason.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
@@ -7,7 +7,7 @@ use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
 
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Result};
-use crate::records::Batch;
+use crate::records::{Batch, Quarantined, Reason};
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
@@ -17,36 +17,54 @@ use crate::timeframe::Timeframe;
 pub struct Checked {
     /// What may be stored.
     pub batch: Batch,
+    /// Rows that cannot be true, in time order: kept apart, never stored as data.
+    pub quarantined: Quarantined,
     /// Rows that repeated another one exactly.
     pub duplicates: u64,
     /// Bars that had not closed by the given time; left for a later run.
     pub forming: u64,
 }
 
-/// Checks the answer to a request for `range`. `Data`, naming the first offender, where a row lies outside
-/// the range or off the grid, where two rows of one closed bar differ, or where its values cannot be true.
-/// A forming bar may still change, so its values are not looked at.
+/// So many bad rows, if they are most of an answer, are a bad answer.
+const BAD: usize = 10;
+
+/// Checks the answer to a request for `range`. Rows that cannot be true are kept apart. `Data`, naming the first
+/// offender, where a row lies outside the range, or where ten rows and most of the answer cannot be true: then it is
+/// the answer to another question. A forming bar may still change, so its values are not looked at.
 pub fn check(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis) -> Result<Checked> {
-    for at in batch.ts() {
-        if !range.contains(*at) {
-            return Err(Error::data(format!(
-                "the answer holds a row of {} outside the asked {range}",
-                iso(*at)
-            )));
-        }
-        if !timeframe.is_aligned(*at) {
-            return Err(Error::data(format!(
-                "the answer holds a row of {}, which no {timeframe} bar opens at",
-                iso(*at)
-            )));
-        }
+    if let Some(outside) = batch.ts().iter().find(|at| !range.contains(**at)) {
+        let row = iso(*outside);
+        return Err(Error::data(format!("the answer holds a row of {row} outside the asked {range}")));
     }
     let (batch, forming) = closed(&sorted(batch)?, range, timeframe, now);
     let (batch, duplicates) = without_repetitions(batch)?;
-    if batch.data_type() == DataType::Ohlcv {
-        prices(&batch)?;
+    let reasons = reasons(&batch, timeframe);
+    let mask =
+        |bad: bool| reasons.iter().map(|reason| Some(reason.is_some() == bad)).collect::<BooleanArray>();
+    let (fine, bad) = (mask(false), mask(true));
+    let bad = Quarantined { batch: batch.keep(&bad)?, reasons: reasons.into_iter().flatten().collect() };
+    let rows = batch.len();
+    if bad.len() >= BAD && 2 * bad.len() > rows {
+        return Err(Error::data(format!("{} of {rows} rows cannot be true: {}", bad.len(), bad.describe())));
     }
-    Ok(Checked { batch, duplicates, forming })
+    let batch = if bad.is_empty() { batch } else { batch.keep(&fine)? };
+    Ok(Checked { batch, quarantined: bad, duplicates, forming })
+}
+
+/// Of each row (in time order, no exact repetitions) why it cannot be true.
+fn reasons(batch: &Batch, timeframe: Timeframe) -> Vec<Option<Reason>> {
+    let ts = batch.ts();
+    let mut reasons: Vec<Option<Reason>> =
+        ts.iter().map(|at| (!timeframe.is_aligned(*at)).then_some(Reason::Grid)).collect();
+    if batch.data_type() == DataType::Ohlcv {
+        impossible(batch).for_each(|row| reasons[row] = reasons[row].or(Some(Reason::Values)));
+    }
+    for row in (1..ts.len()).filter(|row| ts[*row] == ts[row - 1]) {
+        // Nobody can say which of them is right.
+        reasons[row - 1] = Some(Reason::Conflict);
+        reasons[row] = Some(Reason::Conflict);
+    }
+    reasons
 }
 
 /// The rows in time order; no copy where they are.
@@ -69,23 +87,16 @@ fn closed(batch: &Batch, range: TimeRange, timeframe: Timeframe, now: Millis) ->
     (kept, (batch.len() - closed) as u64)
 }
 
-/// The rows (in time order) without exact repetitions; no copy where there are none.
+/// The rows (in time order) without exact repetitions of the one before; no copy where there are none.
 fn without_repetitions(batch: Batch) -> Result<(Batch, u64)> {
     let ts = batch.ts();
     if ts.windows(2).all(|pair| pair[0] < pair[1]) {
         return Ok((batch, 0));
     }
-    let mut keep = vec![true; ts.len()];
-    for row in 1..ts.len() {
-        if ts[row] == ts[row - 1] {
-            if !same_row(batch.rows(), row - 1, row) {
-                return Err(Error::data(format!("the answer holds two different rows of {}", iso(ts[row]))));
-            }
-            keep[row] = false;
-        }
-    }
-    let repeated = keep.iter().filter(|kept| !**kept).count() as u64;
-    Ok((batch.keep(&BooleanArray::from(keep))?, repeated))
+    let repeats = |row: usize| row > 0 && ts[row] == ts[row - 1] && same_row(batch.rows(), row - 1, row);
+    let keep: BooleanArray = (0..ts.len()).map(|row| Some(!repeats(row))).collect();
+    let repeated = keep.false_count() as u64;
+    Ok((batch.keep(&keep)?, repeated))
 }
 
 fn select(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
@@ -117,21 +128,6 @@ pub(super) fn impossible(batch: &Batch) -> impl Iterator<Item = usize> + '_ {
     (0..batch.len()).filter(move |row| !fine(*row))
 }
 
-/// `Data`, naming the first bar that cannot be true.
-fn prices(batch: &Batch) -> Result<()> {
-    let Some(bad) = impossible(batch).next() else { return Ok(()) };
-    let value = |index: usize| batch.rows().column(index).as_primitive::<Float64Type>().value(bad);
-    Err(Error::data(format!(
-        "the bar of {} cannot be true: open {}, high {}, low {}, close {}, volume {}",
-        iso(batch.ts()[bad]),
-        value(1),
-        value(2),
-        value(3),
-        value(4),
-        value(5)
-    )))
-}
-
 /// The runs of bars of `range` (aligned) that no row of `ts` (in order, aligned) opens.
 pub fn gaps(ts: &[Millis], range: TimeRange, timeframe: Timeframe) -> Vec<TimeRange> {
     let mut gaps = Vec::new();
@@ -150,7 +146,7 @@ const GRACE: Millis = 600_000;
 /// The part of `range` that an answer settles: all up to its last row, and beyond that only what is so old that the
 /// source would have it; it may be late with the newest bars. `None` where it settles nothing. `ts` in order.
 pub fn settled(ts: &[Millis], range: TimeRange, timeframe: Timeframe, now: Millis) -> Option<TimeRange> {
-    let told = ts.last().map_or(range.start(), |last| timeframe.next(*last));
+    let told = ts.last().map_or(range.start(), |last| timeframe.next(timeframe.floor(*last)));
     let silent_from = timeframe.floor(now - GRACE.max(timeframe.shortest()));
     TimeRange::non_empty(range.start(), range.end().min(told.max(silent_from)))
 }
@@ -195,18 +191,45 @@ mod tests {
         TimeRange::new(0, minutes * 60_000).unwrap()
     }
 
-    fn refused(batch: &Batch) -> String {
-        let error = check(batch, range(10), MINUTE, LATE).unwrap_err();
-        assert_eq!(error.kind(), Kind::Data);
-        error.to_string()
+    fn joined(parts: &[&Batch]) -> Batch {
+        let all = arrow_select::concat::concat_batches(
+            &parts[0].rows().schema(),
+            parts.iter().map(|part| part.rows()),
+        );
+        Batch::from_record_batch(DataType::Ohlcv, &all.unwrap()).unwrap()
     }
 
     #[test]
-    fn wrong_answers_are_refused_by_name() {
-        assert!(refused(&bars(&[0, 600_000], 2.0)).contains("1970-01-01T00:10:00Z outside"));
-        assert!(refused(&bars(&[0, 60_001], 2.0)).contains("no 1m bar opens"));
-        assert!(refused(&bars(&[60_000], 1.9)).contains("high 1.9"));
-        assert!(refused(&bars(&[0], f64::NAN)).contains("cannot be true"));
+    fn an_answer_to_another_question_is_refused() {
+        let refused = |batch: &Batch| {
+            let error = check(batch, range(40), MINUTE, LATE).unwrap_err();
+            assert_eq!(error.kind(), Kind::Data);
+            error.to_string()
+        };
+        assert!(refused(&bars(&[0, 2_400_000], 2.0)).contains("1970-01-01T00:40:00Z outside"));
+        let minutes =
+            |count: i64, off: i64| (0..count).map(|minute| minute * 60_000 + off).collect::<Vec<_>>();
+        assert!(refused(&bars(&minutes(10, 1), 2.0)).contains("no bar opens at 1970-01-01T00:00:00.001Z"));
+        assert!(refused(&bars(&minutes(10, 0), 1.9)).contains("10 of 10 rows cannot be true"));
+        let half = joined(&[&bars(&minutes(10, 0), f64::NAN), &bars(&minutes(10, 600_000), 2.0)]);
+        let checked = check(&half, range(40), MINUTE, LATE).unwrap();
+        assert_eq!(
+            (checked.batch.len(), checked.quarantined.batch.len()),
+            (10, 10),
+            "half is not most of it"
+        );
+    }
+
+    #[test]
+    fn single_rows_that_cannot_be_true_are_kept_apart_with_the_reason() {
+        let (off, low, fine) = (bars(&[60_001], 2.0), bars(&[120_000], 1.9), bars(&[0, 180_000], 2.0));
+        let other = bars(&[180_000], 3.0);
+        let checked = check(&joined(&[&low, &off, &fine, &other]), range(10), MINUTE, LATE).unwrap();
+        assert_eq!(checked.batch.ts(), [0]);
+        assert_eq!(checked.quarantined.batch.ts(), [60_001, 120_000, 180_000, 180_000]);
+        let reasons = [Reason::Grid, Reason::Values, Reason::Conflict, Reason::Conflict];
+        assert_eq!(checked.quarantined.reasons, reasons);
+        assert!(checked.quarantined.describe().contains("00:01:00.001Z"));
     }
 
     #[test]
@@ -214,16 +237,6 @@ mod tests {
         let checked = check(&bars(&[120_000, 60_000, 60_000, 0], 2.0), range(10), MINUTE, LATE).unwrap();
         assert_eq!(checked.batch.ts(), [0, 60_000, 120_000]);
         assert_eq!(checked.duplicates, 1);
-    }
-
-    #[test]
-    fn rows_of_one_bar_that_differ_are_refused() {
-        let (a, b) = (bars(&[0], 2.0), bars(&[0], 3.0));
-        let both = arrow_select::concat::concat_batches(&a.rows().schema(), [a.rows(), b.rows()]).unwrap();
-        assert!(
-            refused(&Batch::from_record_batch(DataType::Ohlcv, &both).unwrap())
-                .contains("two different rows")
-        );
     }
 
     #[test]
@@ -256,12 +269,10 @@ mod tests {
     fn a_forming_bar_may_still_differ_or_be_odd() {
         let (closed, odd) = (bars(&[0], 2.0), bars(&[60_000, 60_000], 1.0));
         let other = bars(&[60_000], 3.0);
-        let parts = [other.rows(), odd.rows(), closed.rows()];
-        let all = arrow_select::concat::concat_batches(&odd.rows().schema(), parts).unwrap();
-        let all = Batch::from_record_batch(DataType::Ohlcv, &all).unwrap();
+        let all = joined(&[&other, &odd, &closed]);
         let checked = check(&all, range(10), MINUTE, 60_000).unwrap();
         assert_eq!((checked.batch.ts(), checked.duplicates, checked.forming), (&[0][..], 0, 3));
-        assert_eq!(check(&all, range(10), MINUTE, 120_000).unwrap_err().kind(), Kind::Data);
+        assert_eq!(check(&all, range(10), MINUTE, 120_000).unwrap().quarantined.batch.len(), 2);
     }
 
     proptest! {
@@ -280,17 +291,23 @@ mod tests {
             let batch = Batch::from_record_batch(DataType::Ohlcv, &all.unwrap()).unwrap();
 
             let answer = check(&batch, range(11), MINUTE, closed * 60_000);
-            let kept: Vec<_> = rows.iter().filter(|(at, _)| at + 60_000 <= closed * 60_000).copied().collect();
-            let mut model = std::collections::BTreeMap::new();
-            let mut wrong = rows.iter().any(|(at, _)| *at >= 660_000 || at % 60_000 != 0);
+            let end = |at: Millis| at + 60_000;
+            let kept: Vec<_> = rows.iter().filter(|(at, _)| end(*at) <= closed * 60_000).copied().collect();
+            let mut model = std::collections::BTreeMap::<Millis, Vec<f64>>::new();
             for (at, high) in &kept {
-                wrong |= *high < 2.0 || model.insert(*at, *high).is_some_and(|other| other.to_bits() != high.to_bits());
+                model.entry(*at).or_default().push(*high);
             }
-            prop_assert_eq!(answer.is_err(), wrong);
+            prop_assert_eq!(answer.is_err(), rows.iter().any(|(at, _)| *at >= 660_000));
             if let Ok(checked) = answer {
-                prop_assert!(checked.batch.ts().iter().eq(model.keys()));
+                let alike = |highs: &[f64]| highs.iter().all(|high| high.to_bits() == highs[0].to_bits());
+                let is_fine = |(at, highs): &(&Millis, &Vec<f64>)| *at % 60_000 == 0 && highs[0] >= 2.0 && alike(highs);
+                let fine: Vec<Millis> = model.iter().filter(is_fine).map(|(at, _)| *at).collect();
+                prop_assert_eq!(checked.batch.ts(), &fine[..]);
+                let bad: std::collections::BTreeSet<_> = checked.quarantined.batch.ts().iter().collect();
+                prop_assert!(model.keys().all(|at| fine.contains(at) != bad.contains(at)));
                 prop_assert_eq!(checked.forming as usize, rows.len() - kept.len());
-                prop_assert_eq!(checked.duplicates as usize, kept.len() - model.len());
+                let told = checked.batch.len() + checked.quarantined.batch.len() + checked.duplicates as usize;
+                prop_assert_eq!(told, kept.len());
             }
         }
 

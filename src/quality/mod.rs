@@ -1,4 +1,4 @@
-//! Checks of an answer before it is stored, where wrong rows are an error and never silently dropped ([`check`]); of
+//! Checks of an answer before it is stored, where wrong rows are kept apart and never silently dropped ([`check`]); of
 //! rows that are stored ([`validate`]); and of two sources against each other ([`reconcile`]).
 
 mod check;

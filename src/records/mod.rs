@@ -2,7 +2,9 @@
 //! metadata, and [`Batch`]: rows of one series in time order. A missing value is null.
 
 mod batch;
+mod quarantined;
 mod schema;
 
 pub use batch::Batch;
+pub use quarantined::{Quarantined, Reason};
 pub use schema::{TS, schema};

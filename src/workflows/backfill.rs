@@ -42,6 +42,8 @@ pub struct BackfillSpec {
     pub data_types: Vec<DataType>,
     /// Bars that open inside; bars that have not closed are left for a later run.
     pub range: TimeRange,
+    /// Each series begins where its checkpoint does, and `range` says only where to end.
+    pub from_known: bool,
     /// Requests in flight.
     pub concurrency: usize,
     /// Whether an earlier run's checkpoint counts.
@@ -52,6 +54,9 @@ pub struct BackfillSpec {
     pub max_wait: Option<Duration>,
     /// A bar counts as closed this long after its end.
     pub lag: Duration,
+    /// Of an incremental run, which merges the newest rows into cells of the lake: how many known bars before them are
+    /// asked for again, because a source may restate them. `None`: everything is written as chunks.
+    pub overlap: Option<u32>,
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
     /// Who claims what is fetched, where the store has claims. A run takes over what its owner has claimed before:
@@ -81,11 +86,13 @@ impl BackfillSpec {
             timeframes,
             data_types,
             range,
+            from_known: false,
             concurrency: 8,
             resume: Resume::Always,
             priority: Priority::Backfill,
             max_wait: None,
             lag,
+            overlap: None,
             retry,
             owner: nobody(),
             lease: Duration::from_secs(60),
@@ -223,7 +230,7 @@ impl Backfill {
 
     async fn plan_of(&self, tasks: &[Task], refused: &[(Option<Series>, Error)], tally: &Tally) -> Plan {
         let bars = |task: &Task| {
-            task.missing.iter().map(|r| task.series.timeframe.count(r.start(), r.end())).sum::<u64>()
+            task.asks.ranges.iter().map(|r| task.series.timeframe.count(r.start(), r.end())).sum::<u64>()
         };
         let chunks = tasks.iter().map(|task| count(&self.parts, task, &task.missing)).sum();
         let weight = tasks.iter().map(|task| price(&self.parts, task)).sum();
@@ -282,6 +289,8 @@ impl Backfill {
             chunks_skipped: tally.chunks_skipped,
             requests: tally.requests,
             throttled_seconds: tally.throttled_seconds,
+            rows_restated: tally.rows_restated,
+            rows_quarantined: tally.rows_quarantined,
             rows_dropped: tally.rows_dropped,
             until: outcome.parked.as_ref().and_then(Error::until).map(iso),
             series: tasks.iter().filter_map(Task::report).collect(),

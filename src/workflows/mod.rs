@@ -1,6 +1,7 @@
 //! The use cases. [`Backfill`] prepares series and hands them to the pipeline, which is the one
 //! sentence of the design: plan, permit, fetch, check, write, commit, report.
 
+mod asks;
 mod backfill;
 mod claims;
 mod committer;

@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
-use crate::ports::{
-    Checkpoint, Event, Feedback, FetchRequest, Fetched, Observation, Permit, Receipt, SLOW, Verdict,
-};
+use crate::ports::{Checkpoint, Event, Feedback, FetchRequest, Fetched, Observation, Permit, SLOW, Verdict};
 use crate::quality::{self, Checked};
-use crate::time_range::TimeRange;
+use crate::records::{Batch, Quarantined};
+use crate::report::Counts;
+use crate::time_range::{Millis, TimeRange};
 
 use super::backfill::{BackfillSpec, Parts};
 use super::claims::Claims;
@@ -58,11 +58,29 @@ pub(super) struct Pipeline {
     fetching: AtomicUsize,
 }
 
+/// What a source has said of a chunk, checked.
+struct Answer {
+    /// The part of the chunk that it settles.
+    range: TimeRange,
+    /// With the rows that passed.
+    fetched: Fetched,
+    quarantined: Quarantined,
+    /// When it was asked for.
+    asked: Millis,
+}
+
 /// A chunk whose rows are durable and not yet committed.
 struct Written {
     range: TimeRange,
-    receipt: Receipt,
+    counts: Counts,
+    bytes: u64,
     delta: Checkpoint,
+}
+
+/// The times of all rows that closed, good and bad: the source has said something up to there.
+fn told(checked: &Checked) -> Vec<Millis> {
+    let last = |batch: &Batch| batch.ts().last().copied();
+    last(&checked.batch).max(last(&checked.quarantined.batch)).into_iter().collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -120,7 +138,7 @@ impl Pipeline {
         while let Some(chunk) = self.next() {
             match self.fetch_and_write(chunk).await {
                 Err(error) => self.give_up(chunk, error),
-                Ok(None) => self.tally.chunk_done(0, 0),
+                Ok(None) => self.tally.chunk_done(Counts::default(), 0),
                 Ok(Some(written)) if self.parts.store.linger().is_zero() => self.settle(chunk, written).await,
                 Ok(Some(written)) => {
                     let place = Arc::clone(&self.backlog).acquire_owned().await;
@@ -152,32 +170,72 @@ impl Pipeline {
         let task = &self.tasks[chunk.task];
         let allowed = || self.claims.check(&task.key);
         allowed()?;
-        let fetched = self.permit_and_fetch(task, chunk).await?;
-        let Some((range, checked)) = self.check(task, chunk, &fetched)? else { return Ok(None) };
-        let fetched = Fetched { batch: checked.batch, ..fetched };
+        let Some(answer) = self.fetch_and_check(task, chunk).await? else { return Ok(None) };
         allowed()?;
         let generation = task.begin(&self.parts).await?;
-        let receipt = self.parts.writer.write(&task.series, range, &fetched).await?;
-        for left in task.written(range, receipt.rows) {
+        let mut counts = Counts { quarantined: answer.quarantined.len() as u64, ..Counts::default() };
+        if !answer.quarantined.is_empty() {
+            self.parts.writer.quarantine(&task.series, answer.range, &answer.quarantined).await?;
+        }
+        let bytes = self.write(task, &answer, &mut counts).await?;
+        for left in task.written(answer.range, counts.rows) {
             allowed()?;
             self.parts.writer.remove(&task.series, left).await?;
         }
-        let coverage = quality::facts(fetched.batch.ts(), range, &task.series);
-        Ok(Some(Written { range, receipt, delta: delta(generation, &task.fingerprint, coverage) }))
+        let coverage = quality::facts(answer.fetched.batch.ts(), answer.range, &task.series);
+        let delta = delta(generation, &task.fingerprint, coverage);
+        Ok(Some(Written { range: answer.range, counts, bytes, delta }))
+    }
+
+    /// Writes the rows as a chunk, or merges them into what is there; their bytes.
+    async fn write(&self, task: &Task, answer: &Answer, counts: &mut Counts) -> Result<u64> {
+        let (series, range, writer) = (&task.series, answer.range, &self.parts.writer);
+        let cells = writer.cells();
+        if let Some(cells) = cells.filter(|_| task.asks.merges(range.start())) {
+            let merged = cells.merge(series, &answer.fetched, &task.left(), answer.asked).await?;
+            (counts.rows, counts.restated) = (merged.added + merged.restated, merged.restated);
+            return Ok(merged.bytes);
+        }
+        let receipt = writer.write(series, range, &answer.fetched).await?;
+        for cell in task.cells(range) {
+            self.claims.check(&task.key)?;
+            if let Some(cells) = cells {
+                cells.trim(series, cell, range).await?;
+            }
+        }
+        counts.rows = receipt.rows;
+        Ok(receipt.bytes)
     }
 
     /// The rest of the sentence: commit, report.
     async fn settle(&self, chunk: Chunk, written: Written) {
         let task = &self.tasks[chunk.task];
-        let Written { range, receipt, delta } = written;
+        let Written { range, counts, bytes, delta } = written;
         if let Err(error) = self.committer.commit(Arc::clone(&task.key), delta.clone()).await {
             return self.give_up(chunk, error);
         }
-        task.done(&delta.coverage, receipt.rows);
+        task.done(&delta.coverage, counts);
         task.forgive();
-        self.tally.chunk_done(receipt.rows, receipt.bytes);
-        let event = Event::ChunkDone { series: &task.series, range, rows: receipt.rows };
+        self.tally.chunk_done(counts, bytes);
+        let event = Event::ChunkDone { series: &task.series, range, rows: counts.rows };
         self.parts.reporter.report(&event);
+    }
+
+    /// An answer that was checked. Where rows cannot be true the source is asked once more: the fault may pass.
+    async fn fetch_and_check(&self, task: &Task, chunk: Chunk) -> Result<Option<Answer>> {
+        let mut is_last = false;
+        loop {
+            let asked = self.parts.clock.now();
+            let fetched = self.permit_and_fetch(task, chunk).await?;
+            let checked =
+                quality::check(&fetched.batch, chunk.range, task.series.timeframe, self.parts.clock.now())?;
+            if checked.quarantined.is_empty() || is_last {
+                return self.settled(task, chunk, fetched, checked, asked);
+            }
+            let bad = checked.quarantined.describe();
+            tracing::warn!("{} {}: asked once more, rows cannot be true: {bad}", task.key, chunk.range);
+            is_last = true;
+        }
     }
 
     /// Asks the source for one chunk, as often as the retry schedule allows; every attempt pays.
@@ -251,16 +309,25 @@ impl Pipeline {
 
     /// The part of the chunk that the answer settles, and its rows. What a truncated answer leaves
     /// open is handed out again.
-    fn check(&self, task: &Task, chunk: Chunk, fetched: &Fetched) -> Result<Option<(TimeRange, Checked)>> {
+    fn settled(
+        &self,
+        task: &Task,
+        chunk: Chunk,
+        fetched: Fetched,
+        checked: Checked,
+        asked: Millis,
+    ) -> Result<Option<Answer>> {
         let (timeframe, now) = (task.series.timeframe, self.parts.clock.now());
-        let checked = quality::check(&fetched.batch, chunk.range, timeframe, now)?;
         self.tally.drop_rows(checked.duplicates + checked.forming);
-        if !fetched.truncated {
-            let settled = quality::settled(checked.batch.ts(), chunk.range, timeframe, now);
-            return Ok(settled.map(|settled| (settled, checked)));
+        let truncated = fetched.truncated;
+        let told = told(&checked);
+        let fetched = Fetched { batch: checked.batch, ..fetched };
+        let answer = |range| Answer { range, fetched, quarantined: checked.quarantined, asked };
+        if !truncated {
+            return Ok(quality::settled(&told, chunk.range, timeframe, now).map(answer));
         }
-        let last = checked.batch.ts().last().copied();
-        let settled = last.and_then(|last| TimeRange::non_empty(chunk.range.start(), timeframe.next(last)));
+        let last = told.last().map(|last| timeframe.next(timeframe.floor(*last)));
+        let settled = last.and_then(|last| TimeRange::non_empty(chunk.range.start(), last));
         let Some(settled) = settled else {
             return Err(Error::data(format!(
                 "the source cut its answer short before the first row of {}",
@@ -271,7 +338,7 @@ impl Pipeline {
             self.tally.plan(1, 0);
             lock(&self.planner).give_back(chunk.task, rest);
         }
-        Ok(Some((settled, checked)))
+        Ok(Some(answer(settled)))
     }
 
     /// Decides what a failed chunk means for the rest.

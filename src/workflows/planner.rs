@@ -17,15 +17,15 @@ pub(super) struct Chunk {
 
 /// What is left to hand out.
 pub(super) struct Planner {
-    /// Per series that has work left: its index and its missing ranges, first range first.
+    /// Per series that has work left: its index and the ranges to ask for, first range first.
     queue: VecDeque<(usize, VecDeque<TimeRange>)>,
     stopped: bool,
 }
 
 impl Planner {
     pub(super) fn new(tasks: &[Task]) -> Self {
-        let missing = |(index, task): (usize, &Task)| (index, task.missing.iter().copied().collect());
-        Self { queue: tasks.iter().enumerate().map(missing).collect(), stopped: false }
+        let asks = |(index, task): (usize, &Task)| (index, task.asks.ranges.iter().copied().collect());
+        Self { queue: tasks.iter().enumerate().map(asks).collect(), stopped: false }
     }
 
     /// The next chunk, cut as `strategy` says now.
@@ -36,7 +36,7 @@ impl Planner {
         while let Some((index, mut missing)) = self.queue.pop_front() {
             let Some(range) = missing.pop_front() else { continue };
             let task = &tasks[index];
-            let chunk = strategy.first_chunk(range, task.series.timeframe, task.capability.prices.page());
+            let chunk = task.first_chunk(range, strategy);
             if let Some(rest) = TimeRange::non_empty(chunk.end(), range.end()) {
                 missing.push_front(rest);
             }

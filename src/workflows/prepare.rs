@@ -1,22 +1,23 @@
 //! From what an author asks for to series with missing ranges: symbols resolved, checkpoints loaded,
 //! retention applied. Nothing here fetches rows.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{StreamExt, TryStreamExt, iter};
 use tokio::sync::OnceCell;
 
 use crate::cancel::Cancel;
-use crate::chunking::chunks;
+use crate::chunking;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Kind, Result};
-use crate::ports::{Capability, Checkpoint, Feedback, Verdict};
-use crate::report::SeriesReport;
+use crate::ports::{Capability, Checkpoint, ChunkStrategy, Feedback, Verdict};
+use crate::report::{Counts, SeriesReport};
 use crate::series::{DataType, Series, encode_segment};
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
 
+use super::asks::Asks;
 use super::backfill::{BackfillSpec, Parts, Resume};
 use super::tally::Tally;
 
@@ -28,6 +29,8 @@ pub(super) const WIDTH: usize = 16;
 struct InLake {
     /// Left by a killed run: they overlap what is missing.
     left: Vec<TimeRange>,
+    /// Cells that overlap what is missing: a killed run may have left rows there.
+    cells: Vec<TimeRange>,
     /// What is committed, or durably written by this run.
     durable: Coverage,
 }
@@ -43,6 +46,10 @@ pub(super) struct Task {
     /// Bars before are gone at the source.
     pub(super) cutoff: Millis,
     pub(super) missing: Vec<TimeRange>,
+    /// What is asked for: what is missing, and what is asked for again.
+    pub(super) asks: Asks,
+    /// Bars before the newest missing ones to ask for again; `None`: this is no incremental run.
+    overlap: Option<u32>,
     generation: u64,
     /// What is known shall be forgotten.
     anew: bool,
@@ -51,7 +58,7 @@ pub(super) struct Task {
     pub(super) fingerprint: String,
     lake: Mutex<InLake>,
     known: Mutex<Coverage>,
-    rows: AtomicU64,
+    counts: Mutex<Counts>,
     failed_in_a_row: AtomicU32,
 }
 
@@ -65,8 +72,11 @@ impl Task {
             let missing: Coverage = self.missing.iter().map(|range| (*range, State::Data)).collect();
             let mut held = parts.writer.held(&self.series).await?;
             // A committed chunk is covered as a whole, so it overlaps nothing that is missing.
-            held.retain(|chunk| !missing.covered(*chunk).is_empty());
-            self.lake().left = held;
+            held.chunks.retain(|chunk| !missing.covered(*chunk).is_empty());
+            held.cells.retain(|cell| !missing.covered(*cell).is_empty());
+            let mut lake = self.lake();
+            (lake.left, lake.cells) = (held.chunks, held.cells);
+            drop(lake);
             Ok(generation)
         };
         self.begun.get_or_try_init(begin).await.copied()
@@ -82,9 +92,19 @@ impl Task {
     pub(super) fn written(&self, range: TimeRange, rows: u64) -> Vec<TimeRange> {
         let mut lake = self.lake();
         lake.durable.insert(range, State::Data);
-        let InLake { left, durable } = &mut *lake;
+        let InLake { left, durable, .. } = &mut *lake;
         let superseded = left.extract_if(.., |chunk| durable.missing(*chunk).is_empty()).collect::<Vec<_>>();
         superseded.into_iter().filter(|chunk| *chunk != range || rows == 0).collect()
+    }
+
+    /// Chunks that a killed run has left.
+    pub(super) fn left(&self) -> Vec<TimeRange> {
+        self.lake().left.clone()
+    }
+
+    /// Cells in which a killed run may have left rows of `range`.
+    pub(super) fn cells(&self, range: TimeRange) -> Vec<TimeRange> {
+        self.lake().cells.iter().filter(|cell| cell.intersect(range).is_some()).copied().collect()
     }
 
     /// Takes the newest checkpoint; what was not missing before is not wanted now.
@@ -96,12 +116,23 @@ impl Task {
         self.generation = now.generation;
         self.lake().durable = now.coverage.clone();
         self.known = Mutex::new(now.coverage);
+        self.decide();
+    }
+
+    /// Finds out what to ask for.
+    fn decide(&mut self) {
+        let end = self.wanted.map_or(Millis::MAX, TimeRange::end);
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.asks = match self.overlap {
+            Some(bars) => Asks::incremental(&self.missing, known, self.series.timeframe, end, bars),
+            None => Asks::chunks(self.missing.clone()),
+        };
     }
 
     /// A chunk is committed.
-    pub(super) fn done(&self, facts: &Coverage, rows: u64) {
+    pub(super) fn done(&self, facts: &Coverage, counts: Counts) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).merge(facts);
-        self.rows.fetch_add(rows, Ordering::Relaxed);
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) += counts;
     }
 
     /// A chunk failed; how many in a row by now.
@@ -112,6 +143,21 @@ impl Task {
     /// A chunk went well.
     pub(super) fn forgive(&self) {
         self.failed_in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    /// The first chunk of `range`. What is asked for again goes with what comes after it, if a page holds both.
+    pub(super) fn first_chunk(&self, range: TimeRange, strategy: &dyn ChunkStrategy) -> TimeRange {
+        let (timeframe, page) = (self.series.timeframe, self.capability.prices.page());
+        let cut = |range| strategy.first_chunk(range, timeframe, page);
+        let again = self.asks.again.filter(|again| again.start() == range.start());
+        let Some((again, new)) =
+            again.and_then(|it| Some((it, TimeRange::non_empty(it.end(), range.end())?)))
+        else {
+            return cut(range);
+        };
+        let both = TimeRange::non_empty(range.start(), cut(new).end());
+        both.filter(|both| timeframe.count(both.start(), both.end()) <= u64::from(page.most))
+            .unwrap_or_else(|| cut(again))
     }
 
     /// What a request for `range` costs.
@@ -131,8 +177,8 @@ impl Task {
 
     pub(super) fn report(&self) -> Option<SeriesReport> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = self.rows.load(Ordering::Relaxed);
-        self.wanted.map(|wanted| SeriesReport::new(&self.series, wanted, self.cutoff, &known, rows))
+        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.map(|wanted| SeriesReport::new(&self.series, wanted, self.cutoff, &known, counts))
     }
 }
 
@@ -177,7 +223,7 @@ pub(super) async fn prepare(
 /// Counts what `tasks` will do and what is done already.
 pub(super) fn announce(parts: &Parts, tasks: &[Task], tally: &Tally) {
     for task in tasks {
-        tally.plan(count(parts, task, &task.missing), count(parts, task, &task.covered()));
+        tally.plan(count(parts, task, &task.asks.ranges), count(parts, task, &task.covered()));
     }
 }
 
@@ -201,13 +247,13 @@ pub(super) fn count(parts: &Parts, task: &Task, ranges: &[TimeRange]) -> u64 {
     cut(parts, task, ranges).count() as u64
 }
 
-/// What the chunks of what is missing cost together.
+/// What the chunks cost together.
 pub(super) fn price(parts: &Parts, task: &Task) -> u64 {
-    cut(parts, task, &task.missing).map(|chunk| u64::from(task.weight(chunk))).sum()
+    cut(parts, task, &task.asks.ranges).map(|chunk| u64::from(task.weight(chunk))).sum()
 }
 
 fn cut(parts: &Parts, task: &Task, ranges: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
-    chunks(ranges.to_vec(), task.series.timeframe, task.capability.prices.page(), &*parts.strategy)
+    chunking::cut(ranges.to_vec(), |range| task.first_chunk(range, &*parts.strategy))
 }
 
 /// What `name` is called at the source. A look-up is pinned beside the checkpoints, so that a resumed run
@@ -290,8 +336,9 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
     if anew {
         checkpoint.coverage = Coverage::new();
     }
+    let range = if spec.from_known { since_known(&key, &checkpoint, spec.range.end())? } else { spec.range };
     let now = parts.clock.now();
-    let (wanted, cutoff) = wanted(spec, series.timeframe, capability, now);
+    let (wanted, cutoff) = wanted(spec, range, series.timeframe, capability, now);
     let alive = wanted.and_then(|wanted| TimeRange::non_empty(wanted.start().max(cutoff), wanted.end()));
     let missing = alive.map(|alive| checkpoint.coverage.missing(alive)).unwrap_or_default();
     if let (Some(wanted), None) = (wanted, alive)
@@ -299,36 +346,55 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
     {
         return Err(too_old(&key, wanted, cutoff));
     }
-    Ok(Task {
+    let mut task = Task {
         series,
         key,
         capability,
         wanted,
         cutoff,
         missing,
+        asks: Asks::default(),
+        overlap: spec.overlap.filter(|_| parts.writer.cells().is_some() && !anew),
         fingerprint,
         generation: checkpoint.generation,
         anew,
         begun: OnceCell::new(),
-        lake: Mutex::new(InLake { left: Vec::new(), durable: checkpoint.coverage.clone() }),
+        lake: Mutex::new(InLake {
+            left: Vec::new(),
+            cells: Vec::new(),
+            durable: checkpoint.coverage.clone(),
+        }),
         known: Mutex::new(checkpoint.coverage),
-        rows: AtomicU64::default(),
+        counts: Mutex::default(),
         failed_in_a_row: AtomicU32::default(),
-    })
+    };
+    task.decide();
+    Ok(task)
 }
 
 /// The closed bars of the asked range, and the open time of the oldest bar that the source still has.
 fn wanted(
     spec: &BackfillSpec,
+    range: TimeRange,
     timeframe: Timeframe,
     capability: Capability,
     now: Millis,
 ) -> (Option<TimeRange>, Millis) {
     let closed = timeframe.floor(now - spec.lag.as_millis() as Millis);
-    let end = timeframe.ceil(spec.range.end()).min(closed);
+    let end = timeframe.ceil(range.end()).min(closed);
     let kept = |bars: u32| timeframe.ceil(now - Millis::from(bars) * timeframe.shortest());
     let cutoff = capability.retention_bars.map_or(Millis::MIN, kept);
-    (TimeRange::non_empty(timeframe.ceil(spec.range.start()), end), cutoff)
+    (TimeRange::non_empty(timeframe.ceil(range.start()), end), cutoff)
+}
+
+/// From the first moment that is known of `key` to `end`.
+fn since_known(key: &str, held: &Checkpoint, end: Millis) -> Result<TimeRange> {
+    let (first, _) = held.coverage.iter().next().ok_or_else(|| {
+        Error::invalid(format!("{key}: nothing is known of it yet"))
+            .with_hint("say where it begins: start= or lookback=")
+    })?;
+    TimeRange::non_empty(first.start(), end.max(first.end()))
+        .ok_or_else(|| Error::invalid(format!("{key}: it begins after {}", iso(end))))
 }
 
 fn changed(key: &str, held: &Checkpoint, now: &str) -> Error {

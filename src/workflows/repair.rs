@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Kind, Result};
-use crate::lake::BronzeWriter;
+use crate::lake::{BronzeWriter, Object};
 use crate::ports::{Checkpoint, CheckpointStore};
 use crate::quality;
 use crate::report::Failure;
 use crate::series::Series;
-use crate::time_range::TimeRange;
+use crate::time_range::{Millis, TimeRange};
 
 /// Objects read at once.
 const WIDTH: usize = 16;
@@ -70,15 +70,15 @@ pub async fn repair(
         }
     }
     let Some(lake) = lake else { return Ok(report) };
-    let mut chunks: BTreeMap<String, (Series, Vec<TimeRange>)> = BTreeMap::new();
-    for (series, range) in lake.chunks().await? {
+    let mut objects: BTreeMap<String, (Series, Vec<Object>)> = BTreeMap::new();
+    for (series, object) in lake.everything().await? {
         let key = series.to_string();
         if key.starts_with(&spec.prefix) {
-            chunks.entry(key).or_insert_with(|| (series, Vec::new())).1.push(range);
+            objects.entry(key).or_insert_with(|| (series, Vec::new())).1.push(object);
         }
     }
-    for (key, (series, ranges)) in chunks {
-        match rebuild(store, lake, &series, ranges, spec.names_only).await {
+    for (key, (series, objects)) in objects {
+        match rebuild(store, lake, &series, objects, spec.names_only).await {
             Ok(true) => report.rebuilt.push(key),
             Ok(false) => {}
             Err(error) => report.damaged(&key, &error),
@@ -101,15 +101,15 @@ async fn rebuild(
     store: &dyn CheckpointStore,
     lake: &BronzeWriter,
     series: &Series,
-    ranges: Vec<TimeRange>,
+    objects: Vec<Object>,
     names_only: bool,
 ) -> Result<bool> {
-    let facts = iter(ranges).map(|range| async move {
-        if names_only {
-            return Ok([(range, State::Data)].into_iter().collect());
+    let facts = iter(objects).map(|object| async move {
+        if names_only && !object.is_cell {
+            return Ok([(object.range, State::Data)].into_iter().collect());
         }
-        let ts = lake.timestamps(series, range).await?;
-        Ok::<Coverage, Error>(ts.map(|ts| quality::facts(&ts, range, series)).unwrap_or_default())
+        let ts = lake.timestamps(series, object).await?.unwrap_or_default();
+        Ok::<Coverage, Error>(proven(&ts, object, series))
     });
     let facts: Vec<Coverage> = facts.buffered(WIDTH).try_collect().await?;
     // At once: objects may nest where a run was killed and its successor cut other chunks.
@@ -123,4 +123,13 @@ async fn rebuild(
     }
     let delta = Checkpoint { generation: held.generation, coverage: found, ..Checkpoint::default() };
     store.commit(&key, &delta).await.map(|()| true)
+}
+
+/// What the rows of an object prove. What a cell does not hold was perhaps never asked for.
+fn proven(ts: &[Millis], object: Object, series: &Series) -> Coverage {
+    if !object.is_cell {
+        return quality::facts(ts, object.range, series);
+    }
+    let bar = |at: &Millis| TimeRange::non_empty(*at, series.timeframe.next(*at));
+    ts.iter().filter_map(bar).map(|bar| (bar, State::Data)).collect()
 }

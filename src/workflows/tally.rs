@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::report::Counts;
+
 /// Written by the pipeline, read by whoever shows progress.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -14,6 +16,8 @@ pub struct Tally {
     failed: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
+    restated: AtomicU64,
+    quarantined: AtomicU64,
     dropped: AtomicU64,
     requests: AtomicU64,
     throttled_micros: AtomicU64,
@@ -34,6 +38,10 @@ pub struct Snapshot {
     pub records_written: u64,
     /// Bytes durably written.
     pub bytes_written: u64,
+    /// Rows written that took the place of another version.
+    pub rows_restated: u64,
+    /// Rows that cannot be true, kept apart.
+    pub rows_quarantined: u64,
     /// Repeated and still forming rows that were not stored.
     pub rows_dropped: u64,
     /// Requests sent.
@@ -60,10 +68,12 @@ impl Tally {
         self.dropped.fetch_add(rows, Ordering::Relaxed);
     }
 
-    pub(super) fn chunk_done(&self, rows: u64, bytes: u64) {
+    pub(super) fn chunk_done(&self, counts: Counts, bytes: u64) {
         self.done.fetch_add(1, Ordering::Relaxed);
-        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.rows.fetch_add(counts.rows, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.restated.fetch_add(counts.restated, Ordering::Relaxed);
+        self.quarantined.fetch_add(counts.quarantined, Ordering::Relaxed);
     }
 
     pub(super) fn chunk_failed(&self) {
@@ -80,6 +90,8 @@ impl Tally {
             chunks_failed: read(&self.failed),
             records_written: read(&self.rows),
             bytes_written: read(&self.bytes),
+            rows_restated: read(&self.restated),
+            rows_quarantined: read(&self.quarantined),
             rows_dropped: read(&self.dropped),
             requests: read(&self.requests),
             throttled_seconds: read(&self.throttled_micros) as f64 / 1e6,

@@ -9,7 +9,7 @@ use crate::lake::BronzeWriter;
 use crate::ports::CheckpointStore;
 use crate::quality::{self, Reconciliation, Tolerance, Validation};
 use crate::records::Batch;
-use crate::report::SeriesReport;
+use crate::report::{Counts, SeriesReport};
 use crate::series::Series;
 use crate::time_range::{TimeRange, iso};
 
@@ -111,5 +111,5 @@ pub async fn detect_gaps(
     let wanted = quality::closed_bars(range, timeframe, clock.now());
     let wanted =
         wanted.ok_or_else(|| Error::invalid(format!("no {timeframe} bar of {range} has closed yet")))?;
-    Ok(SeriesReport::new(series, wanted, i64::MIN, &held.coverage, 0))
+    Ok(SeriesReport::new(series, wanted, i64::MIN, &held.coverage, Counts::default()))
 }

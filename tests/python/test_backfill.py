@@ -132,7 +132,7 @@ async def test_passing_faults_are_repeated_and_logged(kind, exchange, make, cont
     assert result["records_written"] == len(lake_rows(tmp_path / "lake")) == 14 * 24
 
 
-@pytest.mark.parametrize("kind", ["malformed", "wrong_range", "off_grid", "null_value", "bad_ohlc"])
+@pytest.mark.parametrize("kind", ["malformed", "wrong_range", "null_value"])
 async def test_wrong_answers_are_refused_and_asked_again_by_the_next_run(kind, exchange, make, context, tmp_path):
     exchange.inject(Fault(kind, times=1))
     result = await make(exchange).execute(context)

@@ -46,7 +46,7 @@ def test_an_update_goes_before_backfills_and_asks_only_for_what_is_missing(job, 
     assert main(["backfill", *job]) == 0
     capsys.readouterr()
     assert main(["update", *job, "--end", "2026-01-20T00:00:00Z"]) == 0
-    assert "24 rows, 1 chunks done, 2 covered before" in capsys.readouterr().out
+    assert "24 rows, 1 chunks done, 2 covered before, 1 requests" in capsys.readouterr().out
     assert asked == ["backfill", "live"]
 
 

@@ -13,8 +13,8 @@ use quant_framework::chunking::FixedChunkStrategy;
 use quant_framework::clock::ManualClock;
 use quant_framework::error::{Error, Result};
 use quant_framework::ports::{
-    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched, Prices,
-    ProgressReporter, Receipt,
+    Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched, Held,
+    Prices, ProgressReporter, Receipt,
 };
 use quant_framework::rate_limit::{Limits, Window, WindowLimiter};
 use quant_framework::records::Batch;
@@ -115,10 +115,11 @@ impl DataWriter for Writer {
     async fn prepare(&self) -> Result<()> {
         Ok(())
     }
-    async fn held(&self, series: &Series) -> Result<Vec<TimeRange>> {
+    async fn held(&self, series: &Series) -> Result<Held> {
         let objects = self.0.objects.lock().unwrap();
         let own = objects.keys().filter(|(held, _, _)| *held == series.to_string());
-        own.map(|(_, start, end)| TimeRange::new(*start, *end)).collect()
+        let chunks = own.map(|(_, start, end)| TimeRange::new(*start, *end)).collect::<Result<_>>()?;
+        Ok(Held { chunks, cells: Vec::new() })
     }
     async fn remove(&self, series: &Series, range: TimeRange) -> Result<()> {
         self.1.step()?;

@@ -10,6 +10,7 @@ from quant_framework._core import FetchRequest
 from quant_framework.errors import InvalidError, QuantFrameworkError
 
 RESUME = ("always", "never")
+MOST_OVERLAP = 100_000
 
 _START, _END = (datetime(2024, 1, day, tzinfo=timezone.utc) for day in (1, 2))
 
@@ -46,6 +47,12 @@ def check_lookback(lookback: Any) -> None:
     """``InvalidError`` where ``lookback`` is no length of time."""
     if lookback is not None and (not isinstance(lookback, timedelta) or lookback <= timedelta(0)):
         raise InvalidError(f"lookback must be a timedelta above 0, not {lookback!r}")
+
+
+def check_overlap(overlap: Any) -> None:
+    """``InvalidError`` where ``overlap`` is no number of bars."""
+    if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap <= MOST_OVERLAP:
+        raise InvalidError(f"overlap must be a whole number of bars from 0 to {MOST_OVERLAP}, not {overlap!r}")
 
 
 def check_adapter(adapter: Any, what: str = "adapter") -> Any:

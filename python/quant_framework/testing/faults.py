@@ -23,6 +23,7 @@ KINDS = frozenset(
         "unordered",
         "null_value",
         "bad_ohlc",
+        "preliminary",
     }
 )
 
@@ -107,6 +108,9 @@ def spoil(items: list[dict], fault: Fault, step: int) -> list[dict]:
         return [first | {"t": first["t"] + 1}, *items[1:]]
     if fault.kind == "null_value":
         return [first | {"c": None}, *items[1:]]
+    if fault.kind == "preliminary":
+        # As a source that restates its newest bar later.
+        return [*items[:-1], items[-1] | {"v": items[-1]["v"] / 2}]
     if fault.kind == "bad_ohlc":
         return [first | {"h": 0.5 * first["l"]}, *items[1:]]
     return items

@@ -112,7 +112,7 @@ async fn a_row_that_cannot_be_is_refused_and_the_old_object_stays() {
     let error = silver.compact(&hourly, None).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Data);
     assert!(
-        error.to_string().contains("x/funding_rate/BTC/1h") && error.to_string().contains("no 1h bar opens")
+        error.to_string().contains("x/funding_rate/BTC/1h") && error.to_string().contains("no bar opens")
     );
     assert_eq!(held(&silver, &hourly).await, [("1970.parquet".to_owned(), vec![(0, 1.0)])]);
 }

@@ -40,8 +40,7 @@ class BackfillDagBuilder(BaseDagBuilder):
 
     def timetable(self) -> Any:
         """The schedule; without a start, a cron text is one of data intervals, which say what a run fetches."""
-        is_cron = isinstance(self.schedule, str) and self.schedule not in ("@once", "@continuous")
-        return CronDataIntervalTimetable(self.schedule, "UTC") if is_cron and self.start is None else self.schedule
+        return with_intervals(self.schedule) if self.start is None else self.schedule
 
     def arguments(self) -> dict[str, Any]:
         """The range, from the params."""
@@ -51,3 +50,9 @@ class BackfillDagBuilder(BaseDagBuilder):
 def text(moment: Any) -> Any:
     """A datetime as ISO 8601 text; params are JSON."""
     return moment.isoformat() if hasattr(moment, "isoformat") else moment
+
+
+def with_intervals(schedule: Any) -> Any:
+    """``schedule``; a cron text as one of data intervals."""
+    is_cron = isinstance(schedule, str) and schedule not in ("@once", "@continuous")
+    return CronDataIntervalTimetable(schedule, "UTC") if is_cron else schedule

@@ -10,11 +10,12 @@ from typing import Any
 from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowSkipException
 from quant_framework.errors import InvalidError
-from quant_framework.orchestration.checks import check_fraction, check_lookback, check_seconds
+from quant_framework.orchestration.checks import check_fraction, check_lookback, check_overlap, check_seconds
 from quant_framework.orchestration.operators.base import addresses, comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, fixed, run_range, whole_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, ValidationWorkflow
+from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
 
 Moment = datetime | str
 
@@ -106,29 +107,37 @@ class IncrementalOperator(BackfillOperator):
 
     Args:
         start: where the series begin, aware datetime or ISO 8601 text (templated).
-        lookback: a ``timedelta`` before ``end``, where ``start`` is not given.
+        lookback: a ``timedelta`` before ``end``, where ``start`` is not given. Without either, a run fetches its data
+            interval; one without an interval begins where the checkpoint of the series does.
+        overlap: so many known bars before the newest missing ones are asked for again, because sources restate them.
         lag: a bar counts as closed so many seconds after its end.
         end: by default the end of the run's data interval, else now.
 
-    It goes before backfills where both wait for one quota. What is covered is never asked for again, so runs may
-    overlap, be late, or be repeated by ``airflow backfill create``. Everything else is as for ``BackfillOperator``.
+    It goes before backfills where both wait for one quota. What is covered is asked for again only as far as the
+    overlap goes, so runs may overlap, be late, or be repeated by ``airflow backfill create``. Everything else is as for
+    ``BackfillOperator``.
 
     """
 
-    def __init__(self, *, lookback: timedelta | None = None, lag: float = 5.0, **kwargs: Any) -> None:
+    def __init__(
+        self, *, lookback: timedelta | None = None, overlap: int = OVERLAP, lag: float = 5.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        if (given(self.start) is None) == (lookback is None):
-            raise InvalidError("exactly one of start and lookback must be given")
+        if given(self.start) is not None and lookback is not None:
+            raise InvalidError("at most one of start and lookback may be given")
         check_lookback(lookback)
+        check_overlap(overlap)
         check_seconds("lag", lag)
         self.lookback = lookback
+        self.overlap = overlap
         self.lag = lag
 
     def build_workflow(self, context: dict[str, Any]) -> IncrementalWorkflow:
         """The run, from plain values."""
-        options = {"start": given(self.start), "lookback": self.lookback, "lag": self.lag}
-        _, end = run_range(context, None, self.end)
-        return IncrementalWorkflow(**self.wanted(context), **options, end=end, **self.parts(context))
+        start, end = run_range(context, self.start, self.end)
+        options = {"start": None if self.lookback else start, "end": end, "lookback": self.lookback}
+        options |= {"overlap": self.overlap, "lag": self.lag}
+        return IncrementalWorkflow(**self.wanted(context), **options, **self.parts(context))
 
 
 class ValidationWorkflowOperator(LakeOperator):

@@ -6,9 +6,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from quant_framework._core import Backfill
-from quant_framework.errors import InvalidError
+from quant_framework.orchestration.checks import check_overlap
 from quant_framework.orchestration.ports import IWorkflowContext
 from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment
+
+OVERLAP = 3
+"""Bars that are asked for again by default."""
 
 
 class IncrementalWorkflow(BackfillWorkflow):
@@ -16,23 +19,36 @@ class IncrementalWorkflow(BackfillWorkflow):
 
     Args:
         start: where the series begin, aware; what is missing since then is fetched, oldest first.
-        lookback: how far before the end is looked, where ``start`` is not given.
+        lookback: how far before the end is looked, where ``start`` is not given. Without either, a series begins where
+            its checkpoint does.
         end: end (exclusive), aware; by default the moment when the run starts.
+        overlap: so many known bars before the newest missing ones are asked for again. A row that the source has
+            restated takes the place of what was stored, which is kept apart under ``_replaced`` in the lake; the
+            result counts them as ``rows_restated``.
         priority: by default ``live``: before backfills that wait for the same quota.
 
-    Nothing that is covered is asked for again, so runs may overlap, be late or be repeated. A bar counts as closed
-    ``lag`` seconds after its end. Everything else is as for ``BackfillWorkflow``.
+    What is covered is not asked for again but for the overlap, so runs may overlap, be late or be repeated. A bar
+    counts as closed ``lag`` seconds after its end. The newest rows go into one object per day (per month from 1h on,
+    per year from 1d on) that grows with every run, by read, merge, compare-and-set. A writer that cannot do that, such
+    as one of your own, gets a chunk per run and no overlap. Everything else is as for ``BackfillWorkflow``.
 
     """
 
-    def __init__(self, *parts: Any, lookback: timedelta | None = None, priority: str = "live", **options: Any) -> None:
+    def __init__(
+        self,
+        *parts: Any,
+        lookback: timedelta | None = None,
+        overlap: int = OVERLAP,
+        priority: str = "live",
+        **options: Any,
+    ) -> None:
+        check_overlap(overlap)
         super().__init__(*parts, priority=priority, **options)
+        self.options["overlap"] = overlap
         self.lookback = lookback
 
     def _prepare(self, context: IWorkflowContext | None) -> Backfill:
         values = self.read(context)
         end = moment(values["end"], "end") or datetime.now(timezone.utc)
         start = moment(values["start"], "start") or (end - self.lookback if self.lookback else None)
-        if start is None:
-            raise InvalidError("neither start nor lookback is given")
         return self.backfill(values | {"start": start, "end": end})
