@@ -6,6 +6,7 @@ use crate::coverage::{Coverage, State};
 use crate::error::Error;
 use crate::series::Series;
 use crate::time_range::{TimeRange, iso};
+use crate::timeframe::Timeframe;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,8 +34,26 @@ pub struct Gap {
     /// Missing bars.
     pub bars: u64,
     /// `empty`: the source was asked and had none; `beyond_retention`: the source has deleted them;
-    /// `unknown`: not asked yet.
+    /// `unknown`: not asked yet. Of an empty one the gap ledger says more: `no_trade outage not_listed unresolved`.
     pub kind: &'static str,
+    /// How often the source was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// When it was first written down, ISO 8601 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<String>,
+    /// When a repair last asked for it, ISO 8601 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_checked: Option<String>,
+}
+
+impl Gap {
+    /// A hole without history.
+    pub fn new(range: TimeRange, timeframe: Timeframe, kind: &'static str) -> Self {
+        let (start, end) = (iso(range.start()), iso(range.end()));
+        let bars = timeframe.count(range.start(), range.end());
+        Self { start, end, bars, kind, attempts: None, first_seen: None, last_checked: None }
+    }
 }
 
 /// One failure, with the series it belongs to where there is one.
@@ -114,12 +133,6 @@ impl SeriesReport {
     /// Reads holes and ranges off the coverage; bars before `cutoff` that nobody asked for are beyond retention.
     pub fn new(series: &Series, wanted: TimeRange, cutoff: i64, coverage: &Coverage, counts: Counts) -> Self {
         let timeframe = series.timeframe;
-        let gap = |range: TimeRange, kind| Gap {
-            start: iso(range.start()),
-            end: iso(range.end()),
-            bars: timeframe.count(range.start(), range.end()),
-            kind,
-        };
         let mut holes: Vec<(TimeRange, &'static str)> = Vec::new();
         let covered = coverage.covered(wanted);
         if series.data_type.is_dense() {
@@ -154,7 +167,7 @@ impl SeriesReport {
             bars: data.clone().map(|range| timeframe.count(range.start(), range.end())).sum(),
             covered: data.map(|range| (iso(range.start()), iso(range.end()))).collect(),
             coverage: if total == 0 { 1.0 } else { (total - lacking) as f64 / total as f64 },
-            gaps: holes.into_iter().map(|(range, kind)| gap(range, kind)).collect(),
+            gaps: holes.into_iter().map(|(range, kind)| Gap::new(range, timeframe, kind)).collect(),
         }
     }
 }

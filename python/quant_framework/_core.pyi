@@ -293,7 +293,7 @@ class Backfill:
         symbols: list[str],
         timeframes: list[str],
         data_types: list[str],
-        start: datetime,
+        start: datetime | None,
         end: datetime,
         concurrency: int = 8,
         resume: str = "always",
@@ -303,6 +303,8 @@ class Backfill:
         lease: float = 60.0,
         priority: str = "backfill",
         overlap: int | None = None,
+        series: list[str] | None = None,
+        repair: dict[str, Any] | None = None,
     ) -> Backfill: ...
     def run(self) -> Awaitable[dict[str, Any]]: ...
     def plan(self) -> Awaitable[dict[str, Any]]: ...

@@ -1,4 +1,4 @@
-"""What the command line does with whole checkpoint stores: ``status | repair | export | import``."""
+"""What the command line does with whole checkpoint stores: ``status | rebuild | export | import``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quant_framework.ingestion.writers import BronzeWriter
 CHANGES = ("repaired", "set_aside", "rebuilt")
 TEXTS = {
     "status": "what is covered",
-    "repair": "make copies equal, and rebuild checkpoints from the lake",
+    "rebuild": "make copies equal, and rebuild checkpoints from the lake",
     "export": "write checkpoints as one JSON document to standard output",
     "import": "merge an exported document in",
 }
@@ -27,16 +27,16 @@ def add_to(commands: Any) -> None:
     """Add the commands to a parser's sub-commands."""
     for name, text in TEXTS.items():
         commands.add_parser(name, help=text, description=text)
-    for name in ("status", "repair", "export"):
+    for name in ("status", "rebuild", "export"):
         commands.choices[name].add_argument("--prefix", default="", help="only series whose key starts so")
     flags = {
         "--names-only": "believe the names of the lake's objects: fast, but holes inside are no longer known",
         "--replace-damaged": "set checkpoints aside that cannot be read",
     }
     for flag, text in flags.items():
-        commands.choices["repair"].add_argument(flag, action="store_true", help=text)
+        commands.choices["rebuild"].add_argument(flag, action="store_true", help=text)
     lake = "commit what the objects of this lake prove: file:///... or s3://bucket/prefix"
-    commands.choices["repair"].add_argument("--lake", help=lake)
+    commands.choices["rebuild"].add_argument("--lake", help=lake)
     commands.choices["import"].add_argument("document", help="a file, or - for standard input")
 
 
@@ -73,7 +73,7 @@ def status(arguments: argparse.Namespace) -> bool:
     return not damaged
 
 
-def repair(arguments: argparse.Namespace) -> bool:
+def rebuild(arguments: argparse.Namespace) -> bool:
     """Make checkpoints right again; print what was done."""
     lake = BronzeWriter(arguments.lake) if arguments.lake else None
 
@@ -126,5 +126,5 @@ def load_export(arguments: argparse.Namespace) -> bool:
     return True
 
 
-COMMANDS = {"status": status, "repair": repair, "export": export, "import": load_export}
+COMMANDS = {"status": status, "rebuild": rebuild, "export": export, "import": load_export}
 """By name; each answers whether everything is well."""

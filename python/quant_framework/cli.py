@@ -1,6 +1,7 @@
 """The command line, without Airflow.
 
-``quant-framework backfill | update | plan | compact | gaps | status | repair | export | import | validate | schema``.
+``quant-framework backfill | update | plan | repair | gaps | compact | status | rebuild | export | import | validate |
+schema``.
 
 Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
 """
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import checkpoint_cli, config_cli, lake_cli, settings
+from quant_framework import checkpoint_cli, config_cli, lake_cli, repair_cli, settings
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     commands.choices["update"].add_argument("--overlap", type=int, default=OVERLAP, help=again)
     checkpoint_cli.add_to(commands)
     lake_cli.add_to(commands, moment)
+    repair_cli.add_to(commands, moment)
     for command in commands.choices.values():
         where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
         command.add_argument("--checkpoint", help=where)
@@ -188,7 +190,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
     try:
-        if command := (checkpoint_cli.COMMANDS | config_cli.COMMANDS | lake_cli.COMMANDS).get(arguments.command):
+        parts = (checkpoint_cli, config_cli, lake_cli, repair_cli)
+        if command := next(
+            (part.COMMANDS[arguments.command] for part in parts if arguments.command in part.COMMANDS), None
+        ):
             return DONE if command(arguments) else FAILED
         if arguments.command == "plan":
             result = asyncio.run(workflow(arguments).plan())

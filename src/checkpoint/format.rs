@@ -142,7 +142,7 @@ fn refuse_newer(at: &str, header: &Header) -> Result<()> {
 
 fn damaged(at: &str, why: &str) -> Error {
     Error::data(format!("the checkpoint {at} cannot be read: {why}")).with_hint(
-        "restore it, or rebuild it from the lake: quant-framework repair --replace-damaged --lake URL; \
+        "restore it, or rebuild it from the lake: quant-framework rebuild --replace-damaged --lake URL; \
          it was left as it is",
     )
 }

@@ -37,7 +37,7 @@ impl HybridCheckpointStore {
         let error = error.context("committed to S3, not to the database");
         if is_away {
             return error
-                .with_hint("nothing is lost: the next run brings it over, or quant-framework repair")
+                .with_hint("nothing is lost: the next run brings it over, or quant-framework rebuild")
                 .fatal();
         }
         error

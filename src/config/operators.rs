@@ -24,6 +24,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     GAP_DETECTOR,
     BACKFILL,
     INCREMENTAL,
+    REPAIR,
     VALIDATION_WORKFLOW,
     CHECKPOINT_READER,
     CHECKPOINT_WRITER,
@@ -111,6 +112,30 @@ const INCREMENTAL: Operator = Operator {
                 "A bar counts as closed so many seconds after its end.",
             ),
         ],
+        PLACES,
+        SOURCE,
+    ],
+};
+const REPAIR: Operator = Operator {
+    name: "RepairOperator",
+    text: "Asks again for the holes of stored series.",
+    arguments: &[
+        &[
+            argument("series", Kind::List { of: &Kind::Series, least: 1 }, "Which series.")
+                .nullable()
+                .template(),
+            argument("holes", Kind::Any, "What to ask for, where series are not given.")
+                .nullable()
+                .template(),
+            argument("attempts", POSITIVE, "A hole that was empty so often is settled."),
+            argument(
+                "pause",
+                Kind::Number { least: 0.0 },
+                "Seconds between the first two repairs of a hole.",
+            ),
+            argument("force", Kind::Flag, "Whether settled holes are asked for too."),
+        ],
+        RANGE,
         PLACES,
         SOURCE,
     ],

@@ -29,11 +29,11 @@ pub(super) fn of(doing: &str, place: &str, error: &tokio_postgres::Error) -> Err
         code if code == &SqlState::EXCLUSION_VIOLATION => Error::conflict(text),
         code if code == &SqlState::UNDEFINED_TABLE || code == &SqlState::INVALID_SCHEMA_NAME => {
             Error::data(text)
-                .with_hint("the tables are gone; rebuild them: quant-framework repair --lake URL")
+                .with_hint("the tables are gone; rebuild them: quant-framework rebuild --lake URL")
                 .fatal()
         }
         code if code == &SqlState::INVALID_CATALOG_NAME => Error::invalid(text)
-            .with_hint("create the database, then rebuild what it held: quant-framework repair --lake URL")
+            .with_hint("create the database, then rebuild what it held: quant-framework rebuild --lake URL")
             .fatal(),
         code => match &code.code()[..2] {
             // Credentials and privileges.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use pyo3_async_runtimes::TaskLocals;
 
 use super::adapter::adapter_from;
@@ -15,10 +16,10 @@ use super::store::store_from;
 use super::writer::writer_from;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
-use crate::series::DataType;
-use crate::time_range::TimeRange;
+use crate::series::{DataType, Series};
+use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
-use crate::workflows::{self, BackfillSpec, Parts, Resume};
+use crate::workflows::{self, BackfillSpec, HoleRepair, Parts, Resume};
 
 /// One backfill. `run()` and `plan()` are awaitables; `cancel()` may be called from a signal handler.
 #[pyclass(frozen, module = "quant_framework._core")]
@@ -31,10 +32,32 @@ fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>>
     names.iter().map(|name| name.parse()).collect()
 }
 
+/// Which holes to ask for again: `attempts`, `pause` (seconds), `force`, and `only`: triples of key, start and end.
+fn hole_repair(options: &Bound<'_, PyDict>) -> PyResult<HoleRepair> {
+    let mut repair = HoleRepair::default();
+    if let Some(attempts) = options.get_item("attempts")? {
+        repair.patience.attempts = attempts.extract()?;
+    }
+    if let Some(pause) = options.get_item("pause")? {
+        repair.patience.pause = seconds("pause", pause.extract()?)?.as_millis() as Millis;
+    }
+    if let Some(force) = options.get_item("force")? {
+        repair.patience.is_forced = force.extract()?;
+    }
+    if let Some(only) = options.get_item("only")? {
+        let hole = |hole: Bound<'_, PyAny>| -> PyResult<(String, TimeRange)> {
+            let (key, start, end): (String, Bound<'_, PyAny>, Bound<'_, PyAny>) = hole.extract()?;
+            Ok((key, span(&start, &end)?))
+        };
+        repair.only = Some(only.try_iter()?.map(|it| hole(it?)).collect::<PyResult<_>>()?);
+    }
+    Ok(repair)
+}
+
 #[pymethods]
 impl Backfill {
     #[new]
-    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0, owner=None, lease=60.0, priority="backfill", overlap=None))]
+    #[pyo3(signature = (*, adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, symbols, timeframes, data_types, start, end, concurrency=8, resume="always", max_wait=None, lag=5.0, owner=None, lease=60.0, priority="backfill", overlap=None, series=None, repair=None))]
     #[expect(
         clippy::too_many_arguments,
         clippy::needless_pass_by_value,
@@ -59,9 +82,11 @@ impl Backfill {
         lease: f64,
         priority: &str,
         overlap: Option<u32>,
+        series: Option<Vec<String>>,
+        repair: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let event_loop = EventLoop::default();
-        let from_known = start.is_none() && overlap.is_some();
+        let from_known = start.is_none() && (overlap.is_some() || repair.is_some());
         let end_at = millis(end, "end")?;
         let range = if from_known { TimeRange::new(end_at - 1, end_at)? } else { span(start, end)? };
         let (timeframes, data_types) = (parsed::<Timeframe>(&timeframes)?, parsed::<DataType>(&data_types)?);
@@ -78,6 +103,8 @@ impl Backfill {
         spec.priority = limiter::priority(priority)?;
         spec.from_known = from_known;
         spec.overlap = overlap;
+        spec.series = parsed::<Series>(&series.unwrap_or_default())?;
+        spec.repair = repair.map(hole_repair).transpose()?;
         spec.lag = seconds("lag", lag)?;
         spec.lease = seconds("lease", lease)?;
         spec.owner = owner.unwrap_or(spec.owner);

@@ -121,12 +121,7 @@ fn doubled(ordered: &Batch) -> (Vec<Millis>, Vec<Millis>) {
 fn holes(ordered: &Batch, closed: TimeRange, timeframe: Timeframe) -> Vec<Gap> {
     let inside = ordered.within(closed);
     let ts: Vec<Millis> = inside.ts().iter().copied().filter(|at| timeframe.is_aligned(*at)).collect();
-    let gap = |hole: TimeRange| Gap {
-        start: iso(hole.start()),
-        end: iso(hole.end()),
-        bars: timeframe.count(hole.start(), hole.end()),
-        kind: "missing",
-    };
+    let gap = |hole: TimeRange| Gap::new(hole, timeframe, "missing");
     gaps(&ts, closed, timeframe).into_iter().map(gap).collect()
 }
 

@@ -23,9 +23,27 @@ impl Asks {
         Self { ranges: missing, merged: Vec::new(), again: None }
     }
 
-    /// `ranges`, merged into what is there.
-    pub(super) fn merge(ranges: Vec<TimeRange>) -> Self {
-        Self { merged: ranges.clone(), ranges, again: None }
+    /// Known `holes` again, those together that one request of up to `most` bars can span, and what is `missing`.
+    pub(super) fn repair(
+        missing: &[TimeRange],
+        holes: &[TimeRange],
+        timeframe: Timeframe,
+        most: u32,
+    ) -> Self {
+        let mut merged: Vec<TimeRange> = Vec::new();
+        for hole in holes {
+            let spans = |last: &TimeRange| TimeRange::non_empty(last.start(), hole.end());
+            let fits = |both: &TimeRange| timeframe.count(both.start(), both.end()) <= u64::from(most);
+            let is_known = |both: &TimeRange| missing.iter().all(|range| range.intersect(*both).is_none());
+            let both = merged.last().and_then(spans).filter(|both| fits(both) && is_known(both));
+            if both.is_some() {
+                merged.pop();
+            }
+            merged.push(both.unwrap_or(*hole));
+        }
+        let mut ranges: Vec<TimeRange> = merged.iter().chain(missing).copied().collect();
+        ranges.sort();
+        Self { ranges, merged, again: None }
     }
 
     /// What is missing; where that is the newest bars up to `end`, with up to `overlap` bars before them that are
@@ -101,6 +119,18 @@ mod tests {
         assert_eq!(asks(&[range(0, 100)], 100, 3).0, [], "nothing new, nothing asked");
         assert_eq!(asks(&[range(98, 100)], 105, 3).0, [range(0, 98), range(98, 105)], "holes come first");
         assert_eq!(asks(&[range(0, 100)], 105, 0).0, [range(100, 105)]);
+    }
+
+    #[test]
+    fn holes_that_one_request_can_span_are_asked_for_together() {
+        let holes = [range(1, 2), range(5, 6), range(30, 33), range(40, 41)];
+        let repair = |missing: &[TimeRange], most| Asks::repair(missing, &holes, MINUTE, most);
+        assert_eq!(repair(&[], 5).merged, [range(1, 6), range(30, 33), range(40, 41)]);
+        assert_eq!(repair(&[], 11).merged, [range(1, 6), range(30, 41)]);
+        let asks = repair(&[range(34, 38)], 11);
+        assert_eq!(asks.merged, [range(1, 6), range(30, 33), range(40, 41)]);
+        assert_eq!(asks.ranges, [range(1, 6), range(30, 33), range(34, 38), range(40, 41)]);
+        assert!(!asks.merges(34 * 60_000) && asks.merges(5 * 60_000));
     }
 
     #[test]

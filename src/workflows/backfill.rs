@@ -17,9 +17,11 @@ use crate::timeframe::Timeframe;
 use crate::unique::unique;
 
 use super::claims::Claims;
+use super::gaps::HoleRepair;
 use super::pipeline::{self, Outcome};
-use super::prepare::{Prepared, Task, announce, count, prepare, price};
+use super::prepare::{Prepared, announce, count, prepare, price};
 use super::tally::Tally;
+use super::task::Task;
 
 /// Whether an earlier run's checkpoint counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum Resume {
 pub struct BackfillSpec {
     /// The source's own names, or names that it can resolve (`BTC`).
     pub symbols: Vec<String>,
+    /// Series beside those that symbols, timeframes and data types make together.
+    pub series: Vec<Series>,
     /// Bar lengths.
     pub timeframes: Vec<Timeframe>,
     /// Data types.
@@ -57,6 +61,8 @@ pub struct BackfillSpec {
     /// Of an incremental run, which merges the newest rows into cells of the lake: how many known bars before them are
     /// asked for again, because a source may restate them. `None`: everything is written as chunks.
     pub overlap: Option<u32>,
+    /// Of a run that asks for known holes again.
+    pub repair: Option<HoleRepair>,
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
     /// Who claims what is fetched, where the store has claims. A run takes over what its owner has claimed before:
@@ -83,6 +89,7 @@ impl BackfillSpec {
         let lag = Duration::from_secs(5);
         Self {
             symbols,
+            series: Vec::new(),
             timeframes,
             data_types,
             range,
@@ -93,6 +100,7 @@ impl BackfillSpec {
             max_wait: None,
             lag,
             overlap: None,
+            repair: None,
             retry,
             owner: nobody(),
             lease: Duration::from_secs(60),
@@ -112,10 +120,17 @@ impl BackfillSpec {
                 errors.push(Error::invalid(message));
             }
         };
-        require(!self.symbols.is_empty(), "symbols is empty; name at least one");
+        let is_named = !self.series.is_empty();
+        require(is_named || !self.symbols.is_empty(), "symbols is empty; name at least one");
         require(self.symbols.iter().all(|name| !name.trim().is_empty()), "symbols holds an empty name");
-        require(!self.timeframes.is_empty(), "timeframes is empty; name at least one, such as 1h");
-        require(!self.data_types.is_empty(), "data_types is empty; name at least one, such as ohlcv");
+        require(
+            is_named || !self.timeframes.is_empty(),
+            "timeframes is empty; name at least one, such as 1h",
+        );
+        require(
+            is_named || !self.data_types.is_empty(),
+            "data_types is empty; name at least one, such as ohlcv",
+        );
         require(self.concurrency > 0, "concurrency must be at least 1");
         require(self.lease >= Duration::from_secs(1), "lease must be at least 1 second");
         require(!self.owner.is_empty(), "owner is empty");
@@ -155,10 +170,15 @@ impl Backfill {
     /// `Invalid` where the call itself is wrong, with everything that is.
     pub fn new(parts: Parts, spec: BackfillSpec) -> Result<Self> {
         let mut wrong = spec.validate();
+        let named = spec.series.iter().map(|series| (series.data_type, series.timeframe));
         for (data_type, timeframe) in
-            spec.data_types.iter().flat_map(|d| spec.timeframes.iter().map(move |t| (*d, *t)))
+            spec.data_types.iter().flat_map(|d| spec.timeframes.iter().map(move |t| (*d, *t))).chain(named)
         {
             wrong.extend(parts.adapter.capability(data_type, timeframe).err());
+        }
+        let source = parts.adapter.source();
+        if let Some(other) = spec.series.iter().find(|series| series.source != source) {
+            wrong.push(Error::invalid(format!("{other} is not of the source {source}")));
         }
         if wrong.is_empty() {
             return Ok(Self { parts, spec, tally: Arc::default(), cancel: Cancel::default() });
@@ -201,6 +221,9 @@ impl Backfill {
         outcome.cancelled |= stopped;
         claims.release().await;
         self.parts.limiter.close().await;
+        if let Some(repair) = &self.spec.repair {
+            self.remember(&tasks, repair.patience.attempts, &mut outcome).await;
+        }
         let report =
             self.report(&tasks, &refused, &outcome, self.parts.clock.monotonic().saturating_sub(started));
         self.parts.reporter.report(&Event::Finished { rows: report.records_written });
@@ -221,6 +244,15 @@ impl Backfill {
         let (tasks, mut refused) = prepare(&self.parts, &self.spec, &self.tally, &self.cancel).await?;
         let tasks = claims.take(tasks, &mut refused).await;
         Ok((tasks, refused))
+    }
+
+    /// Writes down which holes are left after a repair.
+    async fn remember(&self, tasks: &[Task], attempts: u32, outcome: &mut Outcome) {
+        for (index, task) in tasks.iter().enumerate() {
+            if let Err(error) = task.remember(&self.parts, attempts).await {
+                outcome.failures.push((index, error.context("gap ledger")));
+            }
+        }
     }
 
     async fn run_pipeline(&self, tasks: &Arc<[Task]>, claims: &Arc<Claims>) -> Outcome {

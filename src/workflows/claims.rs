@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::ports::{CheckpointStore, Clock, Epoch};
 use crate::series::Series;
 
-use super::prepare::{Task, WIDTH};
+use super::prepare::WIDTH;
+use super::task::Task;
 
 /// How long giving claims back may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -72,11 +73,12 @@ impl Claims {
     }
 
     async fn take_one(&self, task: &mut Task) -> Result<()> {
-        if task.missing.is_empty() {
+        let wanted = task.claimed();
+        if wanted.is_empty() {
             return Ok(());
         }
         let until = self.clock.monotonic() + self.lease;
-        let claim = self.store.claim(&task.key, &task.missing, &self.owner, self.lease).await?;
+        let claim = self.store.claim(&task.key, &wanted, &self.owner, self.lease).await?;
         let Some(epoch) = claim else { return Ok(()) };
         self.held().insert(Arc::clone(&task.key), Held { epoch, until });
         let now = self.store.load(&task.key).await?.unwrap_or_default();

@@ -5,14 +5,17 @@ mod asks;
 mod backfill;
 mod claims;
 mod committer;
+mod gaps;
 mod pipeline;
 mod planner;
 mod prepare;
 mod repair;
 mod tally;
+mod task;
 mod validation;
 
 pub use backfill::{Backfill, BackfillSpec, Parts, Resume};
+pub use gaps::{HoleRepair, detect_gaps};
 pub use repair::{RepairReport, RepairSpec, repair};
 pub use tally::{Snapshot, Tally};
-pub use validation::{Pair, ValidationReport, detect_gaps, reconcile, validate};
+pub use validation::{Pair, ValidationReport, reconcile, validate};

@@ -24,8 +24,9 @@ use super::backfill::{BackfillSpec, Parts};
 use super::claims::Claims;
 use super::committer::{BACKLOG, Committer, delta};
 use super::planner::{Chunk, Planner};
-use super::prepare::{Task, verdict_of};
+use super::prepare::verdict_of;
 use super::tally::Tally;
+use super::task::Task;
 
 /// Chunks of one series that may fail in a row before the series is given up.
 const PATIENCE: u32 = 3;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::ports::ChunkStrategy;
 use crate::time_range::TimeRange;
 
-use super::prepare::Task;
+use super::task::Task;
 
 /// One piece of work: a range of the series at `task` in the run's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,186 +1,26 @@
 //! From what an author asks for to series with missing ranges: symbols resolved, checkpoints loaded,
 //! retention applied. Nothing here fetches rows.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::stream::{StreamExt, TryStreamExt, iter};
-use tokio::sync::OnceCell;
 
 use crate::cancel::Cancel;
 use crate::chunking;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Kind, Result};
-use crate::ports::{Capability, Checkpoint, ChunkStrategy, Feedback, Verdict};
-use crate::report::{Counts, SeriesReport};
+use crate::ports::{Capability, Checkpoint, Feedback, Verdict};
 use crate::series::{DataType, Series, encode_segment};
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
 
-use super::asks::Asks;
 use super::backfill::{BackfillSpec, Parts, Resume};
+use super::gaps::{self, HoleRepair, Look};
 use super::tally::Tally;
+use super::task::{Start, Task};
 
 /// Series prepared at once.
 pub(super) const WIDTH: usize = 16;
-
-/// What a run knows of a series' chunks in the lake.
-#[derive(Debug)]
-struct InLake {
-    /// Left by a killed run: they overlap what is missing.
-    left: Vec<TimeRange>,
-    /// Cells that overlap what is missing: a killed run may have left rows there.
-    cells: Vec<TimeRange>,
-    /// What is committed, or durably written by this run.
-    durable: Coverage,
-}
-
-/// One series of a run.
-#[derive(Debug)]
-pub(super) struct Task {
-    pub(super) series: Series,
-    pub(super) key: Arc<str>,
-    pub(super) capability: Capability,
-    /// What is wanted: closed bars only, on the grid. `None` where no bar has closed yet.
-    pub(super) wanted: Option<TimeRange>,
-    /// Bars before are gone at the source.
-    pub(super) cutoff: Millis,
-    pub(super) missing: Vec<TimeRange>,
-    /// What is asked for: what is missing, and what is asked for again.
-    pub(super) asks: Asks,
-    /// Bars before the newest missing ones to ask for again; `None`: this is no incremental run.
-    overlap: Option<u32>,
-    generation: u64,
-    /// What is known shall be forgotten.
-    anew: bool,
-    /// The generation to commit to, once the source has answered and the way is clear.
-    begun: OnceCell<u64>,
-    pub(super) fingerprint: String,
-    lake: Mutex<InLake>,
-    known: Mutex<Coverage>,
-    counts: Mutex<Counts>,
-    failed_in_a_row: AtomicU32,
-}
-
-impl Task {
-    /// Called with every good answer before it is written; the first one forgets what shall be forgotten and looks
-    /// for what a killed run has left. Not earlier: a source that refuses everything must cost nothing that is
-    /// stored. Answers the generation to commit to.
-    pub(super) async fn begin(&self, parts: &Parts) -> Result<u64> {
-        let begin = || async {
-            let generation = if self.anew { parts.store.reset(&self.key).await? } else { self.generation };
-            let missing: Coverage = self.missing.iter().map(|range| (*range, State::Data)).collect();
-            let mut held = parts.writer.held(&self.series).await?;
-            // A committed chunk is covered as a whole, so it overlaps nothing that is missing.
-            held.chunks.retain(|chunk| !missing.covered(*chunk).is_empty());
-            held.cells.retain(|cell| !missing.covered(*cell).is_empty());
-            let mut lake = self.lake();
-            (lake.left, lake.cells) = (held.chunks, held.cells);
-            drop(lake);
-            Ok(generation)
-        };
-        self.begun.get_or_try_init(begin).await.copied()
-    }
-
-    fn lake(&self) -> MutexGuard<'_, InLake> {
-        self.lake.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `range` is durable, with `rows` or with nothing to write. Answers what a killed run left and nobody needs any
-    /// more: chunks whose whole range is durable under other names. Never earlier: the killed run may have been a
-    /// stopped one, whose commit comes late.
-    pub(super) fn written(&self, range: TimeRange, rows: u64) -> Vec<TimeRange> {
-        let mut lake = self.lake();
-        lake.durable.insert(range, State::Data);
-        let InLake { left, durable, .. } = &mut *lake;
-        let superseded = left.extract_if(.., |chunk| durable.missing(*chunk).is_empty()).collect::<Vec<_>>();
-        superseded.into_iter().filter(|chunk| *chunk != range || rows == 0).collect()
-    }
-
-    /// Chunks that a killed run has left.
-    pub(super) fn left(&self) -> Vec<TimeRange> {
-        self.lake().left.clone()
-    }
-
-    /// Cells in which a killed run may have left rows of `range`.
-    pub(super) fn cells(&self, range: TimeRange) -> Vec<TimeRange> {
-        self.lake().cells.iter().filter(|cell| cell.intersect(range).is_some()).copied().collect()
-    }
-
-    /// Takes the newest checkpoint; what was not missing before is not wanted now.
-    pub(super) fn narrow(&mut self, now: Checkpoint) {
-        if self.anew || now.generation < self.generation {
-            return;
-        }
-        self.missing = self.missing.iter().flat_map(|range| now.coverage.missing(*range)).collect();
-        self.generation = now.generation;
-        self.lake().durable = now.coverage.clone();
-        self.known = Mutex::new(now.coverage);
-        self.decide();
-    }
-
-    /// Finds out what to ask for.
-    fn decide(&mut self) {
-        let end = self.wanted.map_or(Millis::MAX, TimeRange::end);
-        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.asks = match self.overlap {
-            Some(bars) => Asks::incremental(&self.missing, known, self.series.timeframe, end, bars),
-            None => Asks::chunks(self.missing.clone()),
-        };
-    }
-
-    /// A chunk is committed.
-    pub(super) fn done(&self, facts: &Coverage, counts: Counts) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).merge(facts);
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) += counts;
-    }
-
-    /// A chunk failed; how many in a row by now.
-    pub(super) fn blame(&self) -> u32 {
-        self.failed_in_a_row.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// A chunk went well.
-    pub(super) fn forgive(&self) {
-        self.failed_in_a_row.store(0, Ordering::Relaxed);
-    }
-
-    /// The first chunk of `range`. What is asked for again goes with what comes after it, if a page holds both.
-    pub(super) fn first_chunk(&self, range: TimeRange, strategy: &dyn ChunkStrategy) -> TimeRange {
-        let (timeframe, page) = (self.series.timeframe, self.capability.prices.page());
-        let cut = |range| strategy.first_chunk(range, timeframe, page);
-        let again = self.asks.again.filter(|again| again.start() == range.start());
-        let Some((again, new)) =
-            again.and_then(|it| Some((it, TimeRange::non_empty(it.end(), range.end())?)))
-        else {
-            return cut(range);
-        };
-        let both = TimeRange::non_empty(range.start(), cut(new).end());
-        both.filter(|both| timeframe.count(both.start(), both.end()) <= u64::from(page.most))
-            .unwrap_or_else(|| cut(again))
-    }
-
-    /// What a request for `range` costs.
-    pub(super) fn weight(&self, range: TimeRange) -> u32 {
-        self.capability.prices.weight(self.series.timeframe.count(range.start(), range.end()))
-    }
-
-    /// Bars that no request can bring back.
-    pub(super) fn bars_beyond_retention(&self) -> u64 {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = self
-            .wanted
-            .and_then(|wanted| TimeRange::non_empty(wanted.start(), wanted.end().min(self.cutoff)));
-        let holes = gone.map(|gone| known.missing(gone)).unwrap_or_default();
-        holes.iter().map(|hole| self.series.timeframe.count(hole.start(), hole.end())).sum()
-    }
-
-    pub(super) fn report(&self) -> Option<SeriesReport> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        self.wanted.map(|wanted| SeriesReport::new(&self.series, wanted, self.cutoff, &known, counts))
-    }
-}
 
 /// What can be run, and what cannot, with the series where it is known.
 pub(super) type Prepared = (Vec<Task>, Vec<(Option<Series>, Error)>);
@@ -194,7 +34,7 @@ pub(super) async fn prepare(
     cancel: &Cancel,
 ) -> Result<Prepared> {
     let mut failures = Vec::new();
-    let mut wanted = Vec::new();
+    let mut wanted = spec.series.clone();
     for name in &spec.symbols {
         match resolve(parts, spec, tally, cancel, name).await {
             Ok(symbol) => wanted.extend(series_of(parts, spec, &symbol)),
@@ -224,21 +64,6 @@ pub(super) async fn prepare(
 pub(super) fn announce(parts: &Parts, tasks: &[Task], tally: &Tally) {
     for task in tasks {
         tally.plan(count(parts, task, &task.asks.ranges), count(parts, task, &task.covered()));
-    }
-}
-
-impl Task {
-    fn covered(&self) -> Vec<TimeRange> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // Joined over states: a chunk with holes is one chunk.
-        let whole: Coverage = self
-            .wanted
-            .map(|wanted| known.covered(wanted))
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(range, _)| (range, State::Data))
-            .collect();
-        whole.ranges(State::Data)
     }
 }
 
@@ -340,36 +165,63 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
     let now = parts.clock.now();
     let (wanted, cutoff) = wanted(spec, range, series.timeframe, capability, now);
     let alive = wanted.and_then(|wanted| TimeRange::non_empty(wanted.start().max(cutoff), wanted.end()));
-    let missing = alive.map(|alive| checkpoint.coverage.missing(alive)).unwrap_or_default();
+    let mut missing = alive.map(|alive| checkpoint.coverage.missing(alive)).unwrap_or_default();
+    let holes = match (&spec.repair, alive) {
+        (Some(repair), Some(alive)) => {
+            Some(holes(parts, &series, repair, &checkpoint.coverage, alive, &mut missing).await?)
+        }
+        (Some(_), None) => Some(Vec::new()),
+        (None, _) => None,
+    };
     if let (Some(wanted), None) = (wanted, alive)
         && !checkpoint.coverage.missing(wanted).is_empty()
     {
         return Err(too_old(&key, wanted, cutoff));
     }
-    let mut task = Task {
+    Ok(Task::new(Start {
         series,
-        key,
         capability,
         wanted,
         cutoff,
         missing,
-        asks: Asks::default(),
         overlap: spec.overlap.filter(|_| parts.writer.cells().is_some() && !anew),
+        holes,
         fingerprint,
-        generation: checkpoint.generation,
+        checkpoint,
         anew,
-        begun: OnceCell::new(),
-        lake: Mutex::new(InLake {
-            left: Vec::new(),
-            cells: Vec::new(),
-            durable: checkpoint.coverage.clone(),
-        }),
-        known: Mutex::new(checkpoint.coverage),
-        counts: Mutex::default(),
-        failed_in_a_row: AtomicU32::default(),
-    };
-    task.decide();
-    Ok(task)
+    }))
+}
+
+/// What a repair asks for again of `alive`; where it was told what, nothing else is missing either.
+async fn holes(
+    parts: &Parts,
+    series: &Series,
+    repair: &HoleRepair,
+    known: &Coverage,
+    alive: TimeRange,
+    missing: &mut Vec<TimeRange>,
+) -> Result<Vec<TimeRange>> {
+    let now = parts.clock.now();
+    if let Some(named) = repair.named(&series.to_string()) {
+        let named: Coverage =
+            named.iter().filter_map(|it| Some((bars(*it, series)?, State::Empty))).collect();
+        *missing = missing.iter().flat_map(|range| named.covered(*range)).map(|(range, _)| range).collect();
+        let parts = named.covered(alive).into_iter().flat_map(|(range, _)| known.covered(range));
+        return Ok(parts.map(|(range, _)| range).collect());
+    }
+    if !series.data_type.is_dense() {
+        return Ok(Vec::new());
+    }
+    let (asked, attempts) = (&Coverage::new(), repair.patience.attempts);
+    let look = Look { wanted: alive, coverage: known, asked, cutoff: Millis::MIN, attempts };
+    let ledger = gaps::record(&*parts.store, series, &look, now).await?;
+    Ok(ledger.due(alive, repair.patience, now))
+}
+
+/// The whole bars that `range` touches.
+fn bars(range: TimeRange, series: &Series) -> Option<TimeRange> {
+    let timeframe = series.timeframe;
+    TimeRange::non_empty(timeframe.floor(range.start()), timeframe.ceil(range.end()))
 }
 
 /// The closed bars of the asked range, and the open time of the oldest bar that the source still has.

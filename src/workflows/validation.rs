@@ -1,15 +1,12 @@
-//! Stored rows looked at: of one series ([`validate`]), of two or more sources against each other ([`reconcile`]), and
-//! what a checkpoint says is missing ([`detect_gaps`]).
+//! Stored rows looked at: of one series ([`validate`]), and of two or more sources against each other ([`reconcile`]).
 
 use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::lake::BronzeWriter;
-use crate::ports::CheckpointStore;
 use crate::quality::{self, Reconciliation, Tolerance, Validation};
 use crate::records::Batch;
-use crate::report::{Counts, SeriesReport};
 use crate::series::Series;
 use crate::time_range::{TimeRange, iso};
 
@@ -97,19 +94,4 @@ pub async fn reconcile(
 
 fn too_few() -> Error {
     Error::invalid("series must name at least two series to compare")
-}
-
-/// What the checkpoint of `series` says of the closed bars of `range`: `empty` and `unknown` ones are gaps.
-pub async fn detect_gaps(
-    store: &dyn CheckpointStore,
-    series: &Series,
-    range: TimeRange,
-    clock: &dyn Clock,
-) -> Result<SeriesReport> {
-    let held = store.load(&series.to_string()).await?.unwrap_or_default();
-    let timeframe = series.timeframe;
-    let wanted = quality::closed_bars(range, timeframe, clock.now());
-    let wanted =
-        wanted.ok_or_else(|| Error::invalid(format!("no {timeframe} bar of {range} has closed yet")))?;
-    Ok(SeriesReport::new(series, wanted, i64::MIN, &held.coverage, Counts::default()))
 }

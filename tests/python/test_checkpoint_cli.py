@@ -1,4 +1,4 @@
-"""Whole checkpoint stores from the command line: status, repair, export, import."""
+"""Whole checkpoint stores from the command line: status, rebuild, export, import."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_store_that_is_new_is_empty(url, command):
     assert command("status", "--checkpoint", url) == (0, "", "")
     code, out, _ = command("export", "--checkpoint", url)
     assert (code, json.loads(out)["checkpoints"]) == (0, [])
-    code, out, _ = command("repair", "--checkpoint", url)
+    code, out, _ = command("rebuild", "--checkpoint", url)
     assert (code, out) == (0, "0 checkpoints, 0 repaired, 0 set aside, 0 rebuilt, 0 still wrong\n")
 
 
@@ -138,12 +138,12 @@ def test_repair_from_the_lake(url, command, run, lake_url):
     where = ["--checkpoint", url, "--lake", lake_url]
     for key in before:
         store.delete_sync(key)
-    code, out, _ = command("repair", *where, "--prefix", "coinalyze/ohlcv/H", "--names-only", "--json")
+    code, out, _ = command("rebuild", *where, "--prefix", "coinalyze/ohlcv/H", "--names-only", "--json")
     assert code == 0
     assert json.loads(out) == {"series": 0, "repaired": [], "set_aside": [], "rebuilt": [HOLED], "errors": []}
     assert store.load_sync(HOLED).empty == []
     store.delete_sync(HOLED)
-    code, out, err = command("repair", *where)
+    code, out, err = command("rebuild", *where)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         f"rebuilt: {HOLED}",
@@ -165,7 +165,7 @@ def test_damage(kind, places, command, run, lake_url):
     assert [line.partition(":")[0] for line in out.splitlines()] == [WHOLE]
     assert err.startswith("error: the checkpoint ")
     assert f"{name} cannot be read" in err
-    assert "hint: restore it, or rebuild it from the lake: quant-framework repair" in err
+    assert "hint: restore it, or rebuild it from the lake: quant-framework rebuild" in err
     assert err.count("\n") == 1
     code, out, _ = command("status", *where, "--json")
     assert (code, [entry["series"] for entry in json.loads(out)]) == (1, [WHOLE])
@@ -173,10 +173,10 @@ def test_damage(kind, places, command, run, lake_url):
     assert (code, out) == (1, "")
     assert name in err
     for more in ([], ["--lake", lake_url]):
-        code, out, err = command("repair", *where, *more)
+        code, out, err = command("rebuild", *where, *more)
         assert (code, out) == (1, "2 checkpoints, 0 repaired, 0 set aside, 0 rebuilt, 1 still wrong\n")
         assert err.startswith(f"error: {HOLED}: the checkpoint ")
-    code, out, err = command("repair", *where, "--replace-damaged", "--lake", lake_url)
+    code, out, err = command("rebuild", *where, "--replace-damaged", "--lake", lake_url)
     assert (code, err) == (0, "")
     assert out.splitlines()[:2] == [f"set aside: {HOLED}", f"rebuilt: {HOLED}"]
     assert command("status", *where)[0] == 0
@@ -186,7 +186,7 @@ def test_damage(kind, places, command, run, lake_url):
 def test_copies_are_made_equal(places, command):
     url = url_of(places, "hybrid")
     fill(places.s3.store())
-    code, out, _ = command("repair", "--checkpoint", url, "--json")
+    code, out, _ = command("rebuild", "--checkpoint", url, "--json")
     assert (code, json.loads(out)["repaired"]) == (0, places.s3.store().list_sync())
     _, document, _ = command("export", "--checkpoint", url_of(places, "postgresql"))
     assert document == command("export", "--checkpoint", url_of(places, "s3"))[1]
@@ -206,7 +206,7 @@ def test_copies_are_made_equal(places, command):
         "hybrid:postgresql://me:SECRET@db/x,s3://bucket",
     ],
 )
-@pytest.mark.parametrize("name", ["status", "repair", "export", "import"])
+@pytest.mark.parametrize("name", ["status", "rebuild", "export", "import"])
 def test_a_wrong_url_is_wrong_usage(name, url, places, command, tmp_path):
     document = tmp_path / "export.json"
     document.write_text('{"quant_framework_checkpoints": 1, "checkpoints": []}')

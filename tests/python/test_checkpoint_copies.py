@@ -39,7 +39,7 @@ async def test_a_damaged_copy_in_s3_is_restored_from_the_database(places, hybrid
     spoiled = places.s3.read(name)[:-1]
     places.s3.write(name, spoiled)
     for call in ("load", "commit", "reset"):
-        with pytest.raises(DataError, match=rf"{name} cannot be read.*quant-framework repair"):
+        with pytest.raises(DataError, match=rf"{name} cannot be read.*quant-framework rebuild"):
             await getattr(hybrid(), call)(HOLED)
     assert (await run(hybrid()))[0]["status"] == "partial"
     report = await CheckpointManager(hybrid()).repair()
@@ -127,7 +127,7 @@ async def test_a_database_lost_while_in_use_is_one_line_with_a_hint(lost, databa
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("DROP SCHEMA quant_framework CASCADE")
     for call in ("load", "commit", "reset"):
-        with pytest.raises((InvalidError, DataError), match=f"/{name}.*hint:.*quant-framework repair") as refused:
+        with pytest.raises((InvalidError, DataError), match=f"/{name}.*hint:.*quant-framework rebuild") as refused:
             await getattr(store, call)(WHOLE)
         assert "\n" not in str(refused.value)
     postgres.database(name)

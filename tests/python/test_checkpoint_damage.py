@@ -66,7 +66,7 @@ async def test_damage_is_found_kept_set_aside_and_made_good(damage, place, run, 
     assert len(before.empty) == 7
     spoiled = DAMAGES[damage](place.read(name))
     place.write(name, spoiled)
-    await assert_untouched(place, run, DataError, "cannot be read.*quant-framework repair")
+    await assert_untouched(place, run, DataError, "cannot be read.*quant-framework rebuild")
     with pytest.raises(DataError, match="cannot be read"):
         await store.commit(HOLED, spans((0, 1)))
     manager = CheckpointManager(place.store())

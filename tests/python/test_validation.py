@@ -272,8 +272,11 @@ def test_gaps_by_kind(home):
     hours = [START + hour * HOUR for hour in range(20)]
     write_checkpoint(KEY, [(hours[0], hours[4]), (hours[8], hours[10])], [(hours[4], hours[6])], checkpoint=store)
     found = detect_gaps(KEY, hours[0], hours[12], store)
+    first = found["gaps"][0]
+    assert datetime.fromisoformat(first.pop("first_seen")) <= datetime.now(timezone.utc)
+    assert first.pop("attempts") == 1
     assert found["gaps"] == [
-        {"start": iso(4), "end": iso(6), "bars": 2, "kind": "empty"},
+        {"start": iso(4), "end": iso(6), "bars": 2, "kind": "unresolved"},
         {"start": iso(6), "end": iso(8), "bars": 2, "kind": "unknown"},
         {"start": iso(10), "end": iso(12), "bars": 2, "kind": "unknown"},
     ]

@@ -62,7 +62,7 @@ async fn tables_that_are_gone_and_tables_that_are_newer_are_named() {
     other.batch_execute("DROP SCHEMA quant_framework CASCADE").await.unwrap();
     let error = store.commit(KEY, &facts(0, 10)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Data);
-    assert!(error.hint().is_some_and(|hint| hint.contains("repair --lake")), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("rebuild --lake")), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

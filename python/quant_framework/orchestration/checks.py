@@ -55,6 +55,12 @@ def check_overlap(overlap: Any) -> None:
         raise InvalidError(f"overlap must be a whole number of bars from 0 to {MOST_OVERLAP}, not {overlap!r}")
 
 
+def check_attempts(attempts: Any) -> None:
+    """``InvalidError`` where ``attempts`` is no number of requests."""
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        raise InvalidError(f"attempts must be a whole number of at least 1, not {attempts!r}")
+
+
 def check_adapter(adapter: Any, what: str = "adapter") -> Any:
     """``adapter``; ``InvalidError`` where it is none."""
     if not callable(getattr(adapter, "fetch", None)):

@@ -3,6 +3,7 @@
 from quant_framework.orchestration.operators.base import BaseDataOperator
 from quant_framework.orchestration.operators.checkpoint_operators import CheckpointReader, CheckpointWriter
 from quant_framework.orchestration.operators.fetch_operators import FetchOHLCVOperator, FetchOIOperator
+from quant_framework.orchestration.operators.repair_operators import RepairOperator
 from quant_framework.orchestration.operators.source import SourceOperator
 from quant_framework.orchestration.operators.validation_operators import GapDetector, ValidationOperator
 from quant_framework.orchestration.operators.workflow_operators import (
@@ -21,6 +22,7 @@ __all__ = [
     "FetchOIOperator",
     "GapDetector",
     "IncrementalOperator",
+    "RepairOperator",
     "SourceOperator",
     "ValidationOperator",
     "ValidationWorkflowOperator",

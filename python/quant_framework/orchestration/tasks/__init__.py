@@ -2,6 +2,7 @@
 
 from quant_framework.orchestration.tasks.checkpoint_tasks import delete_checkpoint, read_checkpoint, write_checkpoint
 from quant_framework.orchestration.tasks.fetch_tasks import fetch_ohlcv, fetch_open_interest
+from quant_framework.orchestration.tasks.repair_tasks import repair_gaps
 from quant_framework.orchestration.tasks.validation_tasks import (
     detect_gaps,
     reconcile_sources,
@@ -18,6 +19,7 @@ __all__ = [
     "fetch_open_interest",
     "read_checkpoint",
     "reconcile_sources",
+    "repair_gaps",
     "validate_rows",
     "validate_staged",
     "write_bronze",

@@ -53,12 +53,16 @@ def validate_staged(staged: Mapping[str, Any], rows: BronzeWriter | None = None)
 def detect_gaps(
     series: str, start: Moment, end: Moment, checkpoint: str | CheckpointStore | None = None
 ) -> dict[str, Any]:
-    """What the checkpoint of ``series`` (its key) says is missing of the closed bars of ``[start, end)``.
+    """What the checkpoint of ``series`` (its key), and the gap ledger beside it, say is missing of ``[start, end)``.
 
     Returns:
-        ``series, start, end, coverage`` (0 to 1), ``bars`` (with rows), the first 100 ``gaps`` (``start, end, bars``,
-        and ``kind``: ``empty`` where the source was asked and had none, ``unknown`` where it was not asked),
-        ``gap_count``, ``missing_bars`` (of both kinds) and ``unknown_bars``.
+        ``series, start, end, coverage`` (0 to 1), ``bars`` (with rows), the first 100 ``gaps``, ``gap_count``,
+        ``missing_bars`` (of all kinds) and ``unknown_bars``. A gap has ``start, end, bars`` and ``kind``: ``unknown``
+        where the source was not asked. Where it was and had nothing: ``not_listed`` before the first row, or a week
+        after the last one; ``outage`` where two and more other series of the source have no row either; ``no_trade``
+        where it was asked three times, or as often as the last repair said; else ``unresolved``; these have
+        ``attempts, first_seen`` and ``last_checked`` too. ``beyond_retention``: a repair found that nobody can ask any
+        more.
 
     """
     low, high = aware(start, "start"), aware(end, "end")

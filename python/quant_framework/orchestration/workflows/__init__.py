@@ -3,6 +3,7 @@
 from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow
 from quant_framework.orchestration.workflows.base import AirflowWorkflowContext, BaseWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import IncrementalWorkflow
+from quant_framework.orchestration.workflows.repair_workflow import RepairWorkflow
 from quant_framework.orchestration.workflows.validation_workflow import ValidationWorkflow
 from quant_framework.orchestration.workflows.write_workflow import WriteWorkflow
 
@@ -11,6 +12,7 @@ __all__ = [
     "BackfillWorkflow",
     "BaseWorkflow",
     "IncrementalWorkflow",
+    "RepairWorkflow",
     "ValidationWorkflow",
     "WriteWorkflow",
 ]

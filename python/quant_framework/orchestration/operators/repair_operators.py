@@ -1,0 +1,84 @@
+"""The holes of stored series asked for again, as an Airflow task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quant_framework.errors import InvalidError
+from quant_framework.orchestration.checks import check_attempts, check_seconds
+from quant_framework.orchestration.operators.base import given
+from quant_framework.orchestration.operators.source import run_range
+from quant_framework.orchestration.operators.workflow_operators import Moment, SeriesOperator
+from quant_framework.orchestration.workflows import RepairWorkflow
+from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE, Hole
+
+
+class RepairOperator(SeriesOperator):
+    """Asks again for the holes of series that are stored, a few times each and not for ever.
+
+    Args:
+        series: keys, ``source/data_type/symbol/timeframe``.
+        holes: instead, what to ask for: dicts with ``series, start, end``, their JSON text, or what another task
+            returned: a list of them or a dict with a list ``holes``.
+        start: where to look, aware datetime or ISO 8601 text; by default where the checkpoint of each series begins.
+        end: where to stop looking (exclusive); by default now.
+        attempts: a hole that the source had nothing for so often is settled.
+        pause: seconds between the first repair of a hole and the second; doubles each time.
+        force: ask for every hole now, settled or not.
+
+    All of the first four are templated. The result is that of ``RepairWorkflow``. Everything else is as for
+    ``SourceOperator``.
+
+    """
+
+    template_fields: Sequence[str] = (*SeriesOperator.template_fields, "series", "holes", "start", "end")
+
+    def __init__(
+        self,
+        *,
+        series: Sequence[str] | None = None,
+        holes: Sequence[Hole] | Mapping[str, Any] | str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        attempts: int = ATTEMPTS,
+        pause: float = PAUSE,
+        force: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (series is None) == (holes is None):
+            raise InvalidError("exactly one of series and holes must be given")
+        check_attempts(attempts)
+        check_seconds("pause", pause)
+        self.series = series
+        self.holes = holes
+        self.start = start
+        self.end = end
+        self.attempts = attempts
+        self.pause = pause
+        self.force = force
+
+    def build_workflow(self, context: dict[str, Any]) -> RepairWorkflow:
+        """The run, from plain values."""
+        _, end = run_range({}, None, self.end)
+        options = {"attempts": self.attempts, "pause": self.pause, "force": self.force}
+        if self.holes is not None:
+            return RepairWorkflow(holes=listed(self.holes), **options, **self.parts(context))
+        options |= {"series": self.series, "start": given(self.start), "end": end}
+        return RepairWorkflow(**options, **self.parts(context))
+
+
+def listed(holes: Any) -> list[Hole]:
+    """Holes as a list of dicts, from all the ways to say them."""
+    if isinstance(holes, str):
+        try:
+            holes = json.loads(holes)
+        except ValueError:
+            raise InvalidError(f"holes must be a list, not the text {holes[:80]!r}") from None
+    if isinstance(holes, Mapping):
+        holes = holes.get("holes")
+    if not isinstance(holes, list | tuple):
+        raise InvalidError(f"holes must be a list, not {str(holes)[:80]!r}")
+    return list(holes)

@@ -1,0 +1,87 @@
+"""Ask again for the holes of stored series, a few times each and not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from quant_framework._core import Backfill
+from quant_framework.errors import InvalidError
+from quant_framework.orchestration.checks import check_attempts, check_seconds
+from quant_framework.orchestration.ports import IWorkflowContext
+from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment
+
+ATTEMPTS = 3
+"""A hole that the source had nothing for so often is settled."""
+PAUSE = 3600.0
+"""Seconds between the first repair of a hole and the second; doubles each time."""
+
+Hole = Mapping[str, Any]
+
+
+class RepairWorkflow(BackfillWorkflow):
+    """A backfill of the holes of series that are stored.
+
+    Args:
+        series: their keys, ``source/data_type/symbol/timeframe``.
+        holes: instead, what to ask for, whatever is known of it: dicts with ``series, start, end``, such as a
+            comparison of sources returns. Rows that are there already in another version are replaced.
+        start: where to look, aware; by default where the checkpoint of each series begins.
+        end: where to stop looking (exclusive), aware; by default the moment when the run starts.
+        attempts: a hole that the source had nothing for so often is settled and not asked for again.
+        pause: so many seconds must lie between the first repair of a hole and the second; doubles each time.
+        force: ask for every hole now, settled or not.
+
+    What was never asked for in between is fetched too. Each hole that is left is kept in the gap ledger, beside the
+    checkpoint, with its kind, its attempts and when it was last asked for; the result lists them as ``gaps``. Holes
+    that one request can span are asked for together. Everything else is as for ``BackfillWorkflow``.
+
+    """
+
+    def __init__(
+        self,
+        *parts: Any,
+        series: Sequence[str] | None = None,
+        holes: Sequence[Hole] | None = None,
+        attempts: int = ATTEMPTS,
+        pause: float = PAUSE,
+        force: bool = False,
+        **options: Any,
+    ) -> None:
+        if (series is None) == (holes is None):
+            raise InvalidError("exactly one of series and holes must be given")
+        check_attempts(attempts)
+        check_seconds("pause", pause)
+        super().__init__(*parts, **options)
+        self.holes = None if holes is None else [named(hole) for hole in holes]
+        keys = series if self.holes is None else [key for key, _, _ in self.holes]
+        self.options["series"] = sorted({keys} if isinstance(keys, str) else set(keys))
+        self.options["repair"] = {"attempts": attempts, "pause": float(pause), "force": bool(force)}
+
+    def _prepare(self, context: IWorkflowContext | None) -> Backfill:
+        values = self.read(context) | {"symbols": [], "timeframes": [], "data_types": []}
+        values["end"] = moment(values["end"], "end") or datetime.now(timezone.utc)
+        if self.holes:
+            self.options["repair"]["only"] = self.holes
+            values["start"] = min(start for _, start, _ in self.holes)
+            values["end"] = max(end for _, _, end in self.holes)
+        return self.backfill(values)
+
+    async def execute(self, context: IWorkflowContext) -> dict[str, Any]:
+        """Run; nothing is to be done where there are no series and no holes."""
+        if not self.options["series"]:
+            return {"status": "success", "records_written": 0, "requests": 0, "series": [], "errors": []}
+        return await super().execute(context)
+
+
+def named(hole: Hole) -> tuple[str, datetime, datetime]:
+    """Series, start and end of a hole; ``InvalidError`` where it has none."""
+    try:
+        found = (hole["series"], moment(hole["start"], "start"), moment(hole["end"], "end"))
+    except (KeyError, TypeError):
+        raise InvalidError(f"a hole must be a dict with series, start and end, not {str(hole)[:80]!r}") from None
+    for name, value in zip(("series", "start", "end"), found, strict=True):
+        if not isinstance(value, str if name == "series" else datetime):
+            raise InvalidError(f"a hole's {name} must be a {'key' if name == 'series' else 'time'}, not {value!r}")
+    return found
