@@ -51,6 +51,7 @@ pub mod ports;
 
 // policy over ports (pure)
 pub mod chunking;
+pub mod processing;
 pub mod quality;
 pub mod rate_limit;
 

@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 8] = [
     ],
     &["records", "report", "retry"],
     &["ports"],
-    &["chunking", "quality", "rate_limit", "disk"],
+    &["chunking", "processing", "quality", "rate_limit", "disk"],
     &["database", "objects"],
     &["adapters", "checkpoint", "lake", "quota"],
     &["config", "workflows"],

@@ -24,12 +24,19 @@ __all__ = [
     "bars_before",
     "check_config",
     "config_schema",
+    "convert_open_interest",
     "detect_gaps",
     "drain_log",
     "export_checkpoints",
+    "format_symbol",
     "import_checkpoints",
+    "merge",
+    "merge_series",
     "reconcile_rows",
     "repair_checkpoints",
+    "resample",
+    "resample_series",
+    "split_symbol",
     "validate_rows",
 ]
 
@@ -58,6 +65,51 @@ def reconcile_rows(
     *,
     tolerance: float = 0.001,
     volume_tolerance: float | None = None,
+) -> Awaitable[dict[str, Any]]: ...
+def resample(
+    rows: Any,
+    from_timeframe: str,
+    to_timeframe: str,
+    *,
+    data_type: str | None = None,
+    covered: list[_Range] | None = None,
+    complete_only: bool = True,
+) -> tuple[Batch, list[tuple[datetime, int, int]], list[_Range]]: ...
+def merge(
+    sources: Sequence[Any], timeframe: str, *, data_type: str | None = None
+) -> tuple[Batch, list[int], list[int]]: ...
+def split_symbol(
+    symbol: str, venue: str = "generic", *, quotes: Sequence[str] | None = None, settle: str | None = None
+) -> dict[str, Any]: ...
+def format_symbol(symbol: str, venue: str) -> str: ...
+def convert_open_interest(
+    rows: Any,
+    from_unit: str,
+    to_unit: str,
+    *,
+    price: Any = None,
+    contract_size: float | None = None,
+    contract_unit: str | None = None,
+    usd_per_quote: float | None = None,
+) -> tuple[Batch, list[datetime]]: ...
+def resample_series(
+    lake: BronzeWriter,
+    series: str,
+    to_timeframe: str,
+    target: BronzeWriter,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    into: str | None = None,
+    checkpoint: Any = None,
+) -> Awaitable[dict[str, Any]]: ...
+def merge_series(
+    lake: BronzeWriter,
+    series: Sequence[str],
+    into: str,
+    target: BronzeWriter,
+    start: datetime | None = None,
+    end: datetime | None = None,
 ) -> Awaitable[dict[str, Any]]: ...
 def detect_gaps(store: Any, series: str, start: datetime, end: datetime) -> Awaitable[dict[str, Any]]: ...
 def export_checkpoints(store: Any, prefix: str = "") -> Awaitable[str]: ...

@@ -46,6 +46,11 @@ def silver_url(lake: str | None = None) -> str:
     return os.environ.get("QUANT_FRAMEWORK_SILVER") or _beside(lake, "silver")
 
 
+def derived_url(lake: str | None = None) -> str:
+    """``QUANT_FRAMEWORK_DERIVED``, else the folder ``derived`` beside the lake: series made of others."""
+    return os.environ.get("QUANT_FRAMEWORK_DERIVED") or _beside(lake, "derived")
+
+
 def _beside(lake: str | None, name: str) -> str:
     lake = (lake or lake_url()).rstrip("/")
     beside, _, last = lake.rpartition("/")

@@ -11,5 +11,5 @@ mod silver;
 pub use adapter::LakeAdapter;
 pub use bronze::BronzeWriter;
 pub use encoding::{Codec, Encoding, decode, encode};
-pub use naming::{Object, cell};
+pub use naming::{Object, cell, period};
 pub use silver::{Compaction, SilverWriter};

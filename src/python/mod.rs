@@ -11,6 +11,7 @@ mod foreign;
 mod limiter;
 mod log;
 mod policy;
+mod processing;
 mod repair;
 mod runtime;
 mod silver;
@@ -40,6 +41,10 @@ mod _core {
     use super::log::drain_log;
     #[pymodule_export]
     use super::policy::{AdaptiveChunkStrategy, FixedChunkStrategy, bars_before};
+    #[pymodule_export]
+    use super::processing::{
+        convert_open_interest, format_symbol, merge, merge_series, resample, resample_series, split_symbol,
+    };
     #[pymodule_export]
     use super::repair::{export_checkpoints, import_checkpoints, repair_checkpoints};
     #[pymodule_export]

@@ -5,6 +5,7 @@ mod asks;
 mod backfill;
 mod claims;
 mod committer;
+mod derive;
 mod gaps;
 mod pipeline;
 mod planner;
@@ -15,6 +16,7 @@ mod task;
 mod validation;
 
 pub use backfill::{Backfill, BackfillSpec, Parts, Resume};
+pub use derive::{Derived, Gap, LeftOut, Source, merge_series, resample_series, resampled};
 pub use gaps::{HoleRepair, detect_gaps};
 pub use repair::{RepairReport, RepairSpec, repair};
 pub use tally::{Snapshot, Tally};

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from conftest import END, START
+import pytest
+
+from conftest import END, START, Context
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
+from quant_framework.ingestion.writers import BronzeWriter
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def lake_of_hours(exchange, make, tmp_path, monkeypatch) -> BronzeWriter:
+    """Two weeks of hours and of open interest, as a backfill leaves them."""
+    monkeypatch.setenv("QUANT_FRAMEWORK_CHECKPOINT", (tmp_path / "checkpoints").as_uri())
+    lake = BronzeWriter((tmp_path / "lake" / "bronze").as_uri())
+    job = {"writer": lake, "data_types": ["ohlcv", "open_interest"]}
+    assert asyncio.run(make(exchange, **job).execute(Context()))["status"] == "success"
+    return lake
 
 
 def run_snippets(page: str, count: int, **names: Any) -> dict[str, Any]:
@@ -40,6 +54,15 @@ def test_the_rate_limit_page_runs(tmp_path, capsys):
     assert "'used': 1" in capsys.readouterr().out
     assert names["scope"].startswith("coinalyze:")
     assert "key" not in names["scope"]
+
+
+def test_the_processing_page_runs(lake_of_hours, capsys):
+    names = run_snippets("docs/processing.md", 4, lake=lake_of_hours, START=START, END=END)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "14 0 0"
+    assert shown[1:3] == ["[0, 1, 0] [2, 1]", "BTC/USDT:USDT BTC-USDT-SWAP inverse"]
+    assert shown[3:] == ["coinalyze.resampled/ohlcv/BTCUSDT_PERP.A/1d 14 0", "14"]
+    assert names["usd"].unpriced == []
 
 
 def test_the_provider_page_runs(exchange, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from quant_framework.orchestration.tasks.checkpoint_tasks import delete_checkpoint, read_checkpoint, write_checkpoint
 from quant_framework.orchestration.tasks.fetch_tasks import fetch_ohlcv, fetch_open_interest
+from quant_framework.orchestration.tasks.process_tasks import merge_series, resample_series
 from quant_framework.orchestration.tasks.repair_tasks import repair_gaps
 from quant_framework.orchestration.tasks.validation_tasks import (
     detect_gaps,
@@ -17,9 +18,11 @@ __all__ = [
     "detect_gaps",
     "fetch_ohlcv",
     "fetch_open_interest",
+    "merge_series",
     "read_checkpoint",
     "reconcile_sources",
     "repair_gaps",
+    "resample_series",
     "validate_rows",
     "validate_staged",
     "write_bronze",

@@ -1,0 +1,113 @@
+"""Make series of stored ones, from plain values to plain counts: coarser bars, several sources as one.
+
+They lie in a lake of their own (``QUANT_FRAMEWORK_DERIVED``, else ``derived`` beside the lake) under a source of their
+own, so that nobody takes them for what a source said. They are made anew a period at a time (a month below 1h, else a
+year) of what the lake holds, so twice is once. One task at a time may make a series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from quant_framework import _core, settings
+from quant_framework.errors import InvalidError
+from quant_framework.ingestion.backfill import CheckpointStore
+from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.tasks.places import open_lake, open_store
+from quant_framework.orchestration.tasks.running import Moment, aware, text, wait_for
+
+__all__ = ["merge_series", "resample_series"]
+
+MOST = 100
+"""So many bars and gaps go into a result; XComs are small."""
+
+
+def resample_series(
+    series: str,
+    to_timeframe: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    lake: str | BronzeWriter | None = None,
+    derived: str | BronzeWriter | None = None,
+    checkpoint: str | CheckpointStore | None = None,
+    into: str | None = None,
+) -> dict[str, Any]:
+    """Make the complete bars of ``to_timeframe`` of ``series`` (its key) in ``lake``.
+
+    Args:
+        series: its key, ``source/data_type/symbol/timeframe``.
+        to_timeframe: made of whole bars of it.
+        start: of the periods to make; with ``end``. By default all that the lake holds.
+        end: exclusive.
+        lake: URL or writer; by default the environment's.
+        derived: where to; see the module.
+        checkpoint: URL or store of the backfill; by default the environment's. It tells bars that the source did not
+            have, which are known, from bars that nobody asked for, which make a coarser bar incomplete.
+        into: key of the derived series; by default of the source ``<source>.resampled``.
+
+    Returns:
+        ``series`` (the derived key), ``periods``, ``rows`` and ``bytes`` written, ``sources`` (each ``series, rows``),
+        the first 100 bars that were left out as ``incomplete`` (each ``open, known, expected``) and of the ``gaps``
+        (each ``start, end``) of which nothing is known; ``incomplete_count`` and ``gap_count`` count all.
+
+    """
+    source = open_readable(lake)
+    places = {"into": None if into is None else text(into, "into"), "checkpoint": open_store(checkpoint, "load")}
+    asked = (source, text(series, "series"), text(to_timeframe, "to_timeframe"), open_derived(derived, source))
+    return short(wait_for(_core.resample_series, *asked, *moments(start, end), **places))
+
+
+def merge_series(
+    series: Sequence[str],
+    into: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    lake: str | BronzeWriter | None = None,
+    derived: str | BronzeWriter | None = None,
+) -> dict[str, Any]:
+    """Make ``into`` (a key) of two or more series in ``lake``: of each bar, the whole row of the first that has it.
+
+    Args:
+        series: keys, the most trusted first; of one market, data type, timeframe and unit.
+        into: key of the derived series, whose source is none of theirs: ``merged/ohlcv/BTC%2FUSDT/1h``.
+        start: of the periods to make; with ``end``. By default all that the lake holds.
+        end: exclusive.
+        lake: URL or writer; by default the environment's.
+        derived: where to; see the module.
+
+    Returns:
+        As ``resample_series``; ``sources`` says how many rows came from each.
+
+    """
+    if isinstance(series, str) or not isinstance(series, Sequence):
+        raise InvalidError(f"series must be a list of keys, not {str(series)[:80]!r}")
+    source = open_readable(lake)
+    asked = (source, [text(key, "series") for key in series], text(into, "into"), open_derived(derived, source))
+    return short(wait_for(_core.merge_series, *asked, *moments(start, end)))
+
+
+def open_readable(lake: str | BronzeWriter | None, name: str = "lake") -> BronzeWriter:
+    """The lake at a URL, or itself, which must be native to be read."""
+    place = open_lake(lake)
+    if not isinstance(place, _core.BronzeWriter):
+        raise InvalidError(f"a {name} of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
+    return place
+
+
+def open_derived(derived: str | BronzeWriter | None, lake: BronzeWriter) -> BronzeWriter:
+    """The lake of derived series at a URL, itself, or the one beside ``lake``."""
+    return open_readable(derived or settings.derived_url(lake.url), "derived lake")
+
+
+def moments(start: Moment | None, end: Moment | None) -> list[Any]:
+    """Both as aware datetimes, or neither."""
+    pairs = ((start, "start"), (end, "end"))
+    return [None if moment is None else aware(moment, name) for moment, name in pairs]
+
+
+def short(made: dict[str, Any]) -> dict[str, Any]:
+    """A result that fits into an XCom."""
+    counts = {"incomplete_count": len(made["incomplete"]), "gap_count": len(made["gaps"])}
+    lists = {name: made[name][:MOST] for name in ("incomplete", "gaps")}
+    return made | lists | counts
