@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::cells::Turns;
 use super::encoding::{Encoding, encode, encode_rows};
 use super::naming::{self, Object, key, object};
 use crate::clock::Clock;
@@ -25,6 +26,8 @@ pub struct BronzeWriter {
     pub(super) objects: Box<dyn Objects>,
     pub(super) encoding: Encoding,
     pub(super) clock: Arc<dyn Clock>,
+    /// Those who merge into one object take turns, so that a run does not race with itself.
+    pub(super) turns: Turns,
     write_only: bool,
 }
 
@@ -32,7 +35,7 @@ impl BronzeWriter {
     /// `url`: `file:///lake/bronze`, an absolute path, or `s3://bucket/prefix`. Opens nothing yet.
     pub fn open(url: &str, settings: S3Settings, encoding: Encoding, clock: Arc<dyn Clock>) -> Result<Self> {
         let objects = open(url, settings, Arc::clone(&clock))?;
-        Ok(Self { objects, encoding, clock, write_only: false })
+        Ok(Self { objects, encoding, clock, turns: Turns::default(), write_only: false })
     }
 
     /// For credentials that may put objects and nothing else: never lists, never deletes. What a crashed run

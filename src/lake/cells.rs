@@ -23,17 +23,53 @@ use crate::time_range::{Millis, TimeRange};
 /// Against other writers of one object, and against servers that fail.
 pub(super) const RACE: RetryPolicy =
     RetryPolicy { attempts: 200, base: Duration::from_millis(20), max: Duration::from_secs(1) };
-/// In an object's lineage: when the source was last asked for rows of it, milliseconds UTC.
+/// In an object's lineage: which rows the source was asked for when, `[[start, end, asked], ...]` in milliseconds UTC.
 const ASKED: &str = "asked";
+/// So many of the latest are remembered: those of runs that may go on at the same time.
+const REMEMBERED: usize = 16;
 /// Where earlier versions of rows lie; readers of the lake pass over folders that begin with an underscore.
 const REPLACED: &str = "_replaced/";
+
+/// A lock for each object, shared by a few.
+pub(super) struct Turns([tokio::sync::Mutex<()>; 64]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| tokio::sync::Mutex::default()))
+    }
+}
+
+impl Turns {
+    async fn take(&self, key: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0[crc32fast::hash(key.as_bytes()) as usize % self.0.len()].lock().await
+    }
+}
+
+/// A range, and when the source was asked for it.
+type Asked = (Millis, Millis, Millis);
 
 /// An object as it lies there.
 struct Held {
     key: String,
     rows: Batch,
-    asked: Millis,
+    asked: Vec<Asked>,
     condition: Condition,
+}
+
+impl Held {
+    /// Whether the source was asked for the bar of `at` later than `asked`.
+    fn is_later(&self, at: Millis, asked: Millis) -> bool {
+        self.asked.iter().any(|(start, end, when)| (*start..*end).contains(&at) && *when > asked)
+    }
+
+    /// With one more answer remembered.
+    fn remember(&self, rows: &Batch, asked: Millis) -> Vec<Asked> {
+        let span = rows.ts().first().zip(rows.ts().last()).map(|(first, last)| (*first, *last + 1, asked));
+        let mut all: Vec<Asked> = self.asked.iter().copied().chain(span).collect();
+        all.sort_by_key(|(_, _, when)| std::cmp::Reverse(*when));
+        all.truncate(REMEMBERED);
+        all
+    }
 }
 
 /// Two versions of the rows of one object made one.
@@ -85,8 +121,9 @@ impl Cells for BronzeWriter {
                 return Ok(());
             }
             // An empty object stays: nobody can delete one on a condition.
-            self.replace(series, cell, &held, &kept, &[], held.asked).await.map(drop)
+            self.replace(series, cell, &held, &kept, &[], &held.asked).await.map(drop)
         };
+        let _turn = self.turns.take(&key(series, Object::cell(cell))).await;
         repeat(&RACE, &*self.clock, attempt).await
     }
 }
@@ -107,16 +144,17 @@ impl BronzeWriter {
             if !object.is_cell && held.condition == Condition::Absent {
                 return Ok(None);
             }
-            let union = union(&held.rows, &rows, held.asked > asked)?;
+            let union = union(&held.rows, &rows, |at| held.is_later(at, asked))?;
             let (added, restated) = (union.added, union.replaced.len() as u64);
             if added + restated == 0 {
                 return Ok(Some(Merged::default()));
             }
             self.keep(series, &union.replaced).await?;
-            let asked = asked.max(held.asked);
-            let bytes = self.replace(series, object.range, &held, &union.rows, more, asked).await?;
+            let told = held.remember(&rows, asked);
+            let bytes = self.replace(series, object.range, &held, &union.rows, more, &told).await?;
             Ok(Some(Merged { added, restated, bytes }))
         };
+        let _turn = self.turns.take(&key(series, object)).await;
         let Some(done) = repeat(&RACE, &*self.clock, attempt).await? else { return Ok(false) };
         merged.added += done.added;
         merged.restated += done.restated;
@@ -128,11 +166,11 @@ impl BronzeWriter {
         let key = key(series, object);
         let Some((body, tag)) = self.objects.get_tagged(&key).await? else {
             let (rows, condition) = (Batch::empty(series.data_type), Condition::Absent);
-            return Ok(Held { key, rows, asked: Millis::MIN, condition });
+            return Ok(Held { key, rows, asked: Vec::new(), condition });
         };
-        let asked = encoding::lineage(&body, ASKED).and_then(|text| text.parse().ok());
+        let asked = encoding::lineage(&body, ASKED).and_then(|text| serde_json::from_str(&text).ok());
         let rows = quality::sorted(&self.decoded(series, &key, body)?)?;
-        Ok(Held { key, rows, asked: asked.unwrap_or(Millis::MIN), condition: Condition::Unchanged(tag) })
+        Ok(Held { key, rows, asked: asked.unwrap_or_default(), condition: Condition::Unchanged(tag) })
     }
 
     /// Puts `rows` in the place of `held`; its size. `Unavailable` where somebody else was faster.
@@ -143,10 +181,11 @@ impl BronzeWriter {
         held: &Held,
         rows: &Batch,
         more: &[(String, String)],
-        asked: Millis,
+        asked: &[Asked],
     ) -> Result<u64> {
         let mut lineage = lineage(series, range, rows.len(), more);
-        lineage.push((ASKED.to_owned(), asked.to_string()));
+        let asked = serde_json::to_string(asked).map_err(|error| Error::internal(error.to_string()))?;
+        lineage.push((ASKED.to_owned(), asked));
         let body = Bytes::from(encode(rows, &lineage, self.encoding)?);
         let bytes = body.len() as u64;
         if self.objects.replace_if(&held.key, body, &held.condition).await? {
@@ -166,15 +205,15 @@ impl BronzeWriter {
     }
 }
 
-/// The rows of `old` and `new` (each in time order), of each bar one: that of `new`, unless `old` is of later.
-fn union(old: &Batch, new: &Batch, old_is_later: bool) -> Result<Union> {
+/// The rows of `old` and `new` (each in time order), of each bar one: that of `new`, unless the old one `is_later`.
+fn union(old: &Batch, new: &Batch, is_later: impl Fn(Millis) -> bool) -> Result<Union> {
     let (mut rows, mut replaced) = (Vec::with_capacity(old.len() + new.len()), Vec::new());
     let (mut left, mut right, mut added) = (0, 0, 0);
     while left < old.len() || right < new.len() {
         let (first, second) = (old.ts().get(left), new.ts().get(right));
         match (first, second) {
             (Some(first), Some(second)) if first == second => {
-                let is_restated = !old_is_later && !same(old, left, new, right);
+                let is_restated = !same(old, left, new, right) && !is_later(*first);
                 rows.push(if is_restated { (1, right) } else { (0, left) });
                 replaced.extend(is_restated.then_some(left));
                 (left, right) = (left + 1, right + 1);

@@ -178,8 +178,8 @@ impl Pipeline {
         if !answer.quarantined.is_empty() {
             self.parts.writer.quarantine(&task.series, answer.range, &answer.quarantined).await?;
         }
-        let bytes = self.write(task, &answer, &mut counts).await?;
-        for left in task.written(answer.range, counts.rows) {
+        let (bytes, has_own_object) = self.write(task, &answer, &mut counts).await?;
+        for left in task.written(answer.range, has_own_object) {
             allowed()?;
             self.parts.writer.remove(&task.series, left).await?;
         }
@@ -188,14 +188,14 @@ impl Pipeline {
         Ok(Some(Written { range: answer.range, counts, bytes, delta }))
     }
 
-    /// Writes the rows as a chunk, or merges them into what is there; their bytes.
-    async fn write(&self, task: &Task, answer: &Answer, counts: &mut Counts) -> Result<u64> {
+    /// Writes the rows as a chunk, or merges them into what is there; their bytes, and whether there is a chunk now.
+    async fn write(&self, task: &Task, answer: &Answer, counts: &mut Counts) -> Result<(u64, bool)> {
         let (series, range, writer) = (&task.series, answer.range, &self.parts.writer);
         let cells = writer.cells();
         if let Some(cells) = cells.filter(|_| task.asks.merges(range.start())) {
             let merged = cells.merge(series, &answer.fetched, &task.left(), answer.asked).await?;
             (counts.rows, counts.restated) = (merged.added + merged.restated, merged.restated);
-            return Ok(merged.bytes);
+            return Ok((merged.bytes, false));
         }
         let receipt = writer.write(series, range, &answer.fetched).await?;
         for cell in task.cells(range) {
@@ -205,7 +205,7 @@ impl Pipeline {
             }
         }
         counts.rows = receipt.rows;
-        Ok(receipt.bytes)
+        Ok((receipt.bytes, receipt.rows > 0))
     }
 
     /// The rest of the sentence: commit, report.

@@ -19,9 +19,9 @@ use super::gaps::{self, Look};
 /// What a run knows of a series' chunks in the lake.
 #[derive(Debug)]
 struct InLake {
-    /// Left by a killed run: they overlap what is missing.
+    /// Chunks that a killed run has left: not all of them is known.
     left: Vec<TimeRange>,
-    /// Cells that overlap what is missing: a killed run may have left rows there.
+    /// Cells of which not all is known: a killed run may have left rows there.
     cells: Vec<TimeRange>,
     /// What is committed, or durably written by this run.
     durable: Coverage,
@@ -120,11 +120,11 @@ impl Task {
     pub(super) async fn begin(&self, parts: &Parts) -> Result<u64> {
         let begin = || async {
             let generation = if self.anew { parts.store.reset(&self.key).await? } else { self.generation };
-            let missing: Coverage = self.missing.iter().map(|range| (*range, State::Data)).collect();
             let mut held = parts.writer.held(&self.series).await?;
-            // A committed chunk is covered as a whole, so it overlaps nothing that is missing.
-            held.chunks.retain(|chunk| !missing.covered(*chunk).is_empty());
-            held.cells.retain(|cell| !missing.covered(*cell).is_empty());
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // A committed chunk is covered as a whole.
+            held.chunks.retain(|chunk| !known.missing(*chunk).is_empty());
+            held.cells.retain(|cell| !known.missing(*cell).is_empty());
             let mut lake = self.lake();
             (lake.left, lake.cells) = (held.chunks, held.cells);
             drop(lake);
@@ -137,15 +137,15 @@ impl Task {
         self.lake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `range` is durable, with `rows` or with nothing to write. Answers what a killed run left and nobody needs any
+    /// `range` is durable, in an object named by it or elsewhere. Answers what a killed run left and nobody needs any
     /// more: chunks whose whole range is durable under other names. Never earlier: the killed run may have been a
     /// stopped one, whose commit comes late.
-    pub(super) fn written(&self, range: TimeRange, rows: u64) -> Vec<TimeRange> {
+    pub(super) fn written(&self, range: TimeRange, has_own_object: bool) -> Vec<TimeRange> {
         let mut lake = self.lake();
         lake.durable.insert(range, State::Data);
         let InLake { left, durable, .. } = &mut *lake;
         let superseded = left.extract_if(.., |chunk| durable.missing(*chunk).is_empty()).collect::<Vec<_>>();
-        superseded.into_iter().filter(|chunk| *chunk != range || rows == 0).collect()
+        superseded.into_iter().filter(|chunk| *chunk != range || !has_own_object).collect()
     }
 
     /// Chunks that a killed run has left.

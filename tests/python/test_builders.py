@@ -146,8 +146,8 @@ def test_a_wrong_argument_is_named(argument, value, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({}, "exactly one of start and lookback must be given"),
-        ({"start": "2026-01-05T00:00:00Z", "lookback": timedelta(1)}, "exactly one of start and lookback"),
+        ({"start": "2026-01-05T00:00:00Z", "lookback": timedelta(1)}, "at most one of start and lookback"),
+        ({"overlap": -1}, "overlap must be a whole number of bars"),
         ({"lookback": timedelta(0)}, "lookback must be a timedelta above 0"),
         ({"lookback": 7}, "lookback must be a timedelta above 0, not 7"),
         ({"start": "soon"}, "start"),
@@ -159,6 +159,12 @@ def test_a_wrong_argument_is_named(argument, value, says):
 def test_a_wrong_argument_of_an_incremental_dag_is_named(options, says):
     found = IncrementalDagBuilder("built", **WANTED, **options).validate()[1]
     assert any(says in error for error in found), found
+
+
+@pytest.mark.parametrize(("options", "has_intervals"), [({}, True), ({"start": "2026-01-05T00:00:00Z"}, False)])
+def test_an_incremental_dag_without_a_bound_has_data_intervals(options, has_intervals):
+    dag = IncrementalDagBuilder("built", schedule="@hourly", **WANTED, **options).build()
+    assert isinstance(dag.timetable, CronDataIntervalTimetable) == has_intervals
 
 
 def test_all_errors_are_said_at_once():

@@ -71,9 +71,10 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("bound", ["start", "lookback"])
+@pytest.mark.parametrize("bound", ["start", "lookback", "interval"])
 def test_runs_in_any_order_leave_the_same(order, bound, home, exchange):
-    said = {"start": START} if bound == "start" else {"start": None, "lookback": DAY}
+    bounds = {"start": {}, "lookback": {"start": None, "lookback": DAY}, "interval": {"start": None}}
+    said = bounds[bound]
     for day in ORDERS[order]:
         low = START + day * DAY
         update(**said, context=interval(low, low + DAY))

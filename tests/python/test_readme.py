@@ -65,6 +65,16 @@ def test_the_processing_page_runs(lake_of_hours, capsys):
     assert names["usd"].unpriced == []
 
 
+def test_the_incremental_page_runs(lake_of_hours, exchange, monkeypatch, capsys):
+    monkeypatch.setenv("COINALYZE_API_KEY", "offline")
+    monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL", exchange.url)
+    monkeypatch.setenv("QUANT_FRAMEWORK_LAKE", lake_of_hours.url)
+    names = run_snippets("docs/incremental.md", 2, START=START, END=END)
+    assert capsys.readouterr().out == "0\n0\n"
+    assert names["dag"].tasks[0].partial_kwargs["overlap"] == 5
+    assert (names["nightly"].attempts, len(names["again"].holes)) == (5, 1)
+
+
 def test_the_provider_page_runs(exchange, monkeypatch, capsys):
     monkeypatch.setenv("AIRFLOW_CONN_MIRROR", f"market-data://:offline@{quote(exchange.url, safe='')}")
     names = run_snippets("docs/provider.md", 3, CONNECTION="mirror")

@@ -218,6 +218,7 @@ async fn a_write_only_lake_is_never_listed_and_nothing_in_it_deleted() {
         encoding: Encoding::default(),
         write_only: false,
         clock: Arc::new(ManualClock::new(0)),
+        turns: Turns::default(),
     };
     assert!(over(&bucket).prepare().await.is_err());
     let (writer, one) = (over(&bucket).write_only(), series("BTC", DataType::Ohlcv));

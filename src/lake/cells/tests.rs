@@ -96,8 +96,11 @@ async fn an_earlier_answer_does_not_replace_a_later_one() {
     let stale = lake.merge(&series(), &fetched(&[(0, 1.0), (1, 1.0)]), &[], 10).await.unwrap();
     assert_eq!((stale.added, stale.restated), (1, 0));
     assert_eq!(rows(&lake).await, [(0, 2.0), (1, 1.0)]);
-    let later = lake.merge(&series(), &fetched(&[(0, 3.0)]), &[], 19).await.unwrap();
-    assert_eq!(later.restated, 0, "the object remembers the latest answer");
+    let another = lake.merge(&series(), &fetched(&[(1, 3.0)]), &[], 15).await.unwrap();
+    assert_eq!(another.restated, 1, "of that bar nobody has asked since");
+    let since = lake.merge(&series(), &fetched(&[(0, 3.0)]), &[], 21).await.unwrap();
+    assert_eq!(since.restated, 1);
+    assert_eq!(rows(&lake).await, [(0, 3.0), (1, 3.0)]);
 }
 
 #[tokio::test]
@@ -143,7 +146,7 @@ proptest! {
         new in prop::collection::btree_map(0..30_i64, 0..3_u8, 0..20), later in any::<bool>(),
     ) {
         let rows = |map: &BTreeMap<i64, u8>| map.iter().map(|(at, value)| (*at, f64::from(*value))).collect::<Vec<_>>();
-        let found = union(&batch(&rows(&old)), &batch(&rows(&new)), later).unwrap();
+        let found = union(&batch(&rows(&old)), &batch(&rows(&new)), |_| later).unwrap();
         let mut model = old.clone();
         let mut lost = BTreeMap::new();
         for (at, value) in &new {
