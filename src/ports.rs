@@ -132,9 +132,14 @@ pub trait DataAdapter: Send + Sync {
     /// Whether `symbol` is the source's own name, so that [`Self::resolve`] need not be asked.
     fn is_exact(&self, symbol: &str) -> bool;
 
-    /// The source's own name for what a user calls `symbol`; one request of weight 1, answered from
+    /// The source's own name for what a user calls `symbol`; one request of [`Self::resolve_weight`], answered from
     /// memory when asked again. `Invalid` where there is none.
     async fn resolve(&self, symbol: &str) -> Result<String>;
+
+    /// What the request of [`Self::resolve`] costs of the quota.
+    fn resolve_weight(&self) -> u32 {
+        1
+    }
 
     /// Asks the source once. Retries belong to the caller. Cancel safe.
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched>;

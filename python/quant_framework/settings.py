@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -19,7 +20,15 @@ SOURCE_GROUP = "quant_framework.sources"
 
 DEFAULT_SOURCE = "coinalyze"
 
-BUILT_IN = (EntryPoint("coinalyze", "quant_framework.ingestion.adapters:CoinalyzeAdapter", SOURCE_GROUP),)
+BUILT_IN = tuple(
+    EntryPoint(name, f"quant_framework.ingestion.{value}", SOURCE_GROUP)
+    for name, value in (
+        ("coinalyze", "adapters:CoinalyzeAdapter"),
+        ("binance", "adapters:BinanceAdapter"),
+        ("binance_usdm", "adapters:binance_usdm"),
+        ("ccxt", "ccxt_adapter:CcxtAdapter"),
+    )
+)
 
 STAGED_DAYS = 7
 """Staged rows are kept so long after the run that fetched them."""
@@ -87,12 +96,30 @@ def check_source(source: str) -> None:
         raise InvalidError(f"unknown source {source!r}", hint)
 
 
+def base_url_option(source: str) -> str:
+    """What the option is called that names another server for ``source``: of one source it says nothing of others."""
+    return "base_url" if source == DEFAULT_SOURCE else f"base_url_{source}"
+
+
+def takes(source: str, option: str) -> bool:
+    """Whether the adapter of ``source`` has ``option``; ``True`` where that cannot be seen."""
+    try:
+        parameters = inspect.signature(sources()[source].load()).parameters.values()
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return True
+    return any(parameter.name == option or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
 def open_adapter(source: str, **options: Any) -> IDataAdapter:
-    """The adapter of ``source``; of Coinalyze, ``base_url`` by default from ``QUANT_FRAMEWORK_BASE_URL``."""
+    """The adapter of ``source``; of a built-in one, ``base_url`` is by default from the environment.
+
+    That is ``QUANT_FRAMEWORK_BASE_URL`` for Coinalyze, and ``QUANT_FRAMEWORK_BASE_URL_BINANCE`` for ``binance``.
+    """
     check_source(source)
     entry = sources()[source]
     if is_built_in(source):
-        options["base_url"] = options.get("base_url") or os.environ.get("QUANT_FRAMEWORK_BASE_URL")
+        usual = os.environ.get(f"QUANT_FRAMEWORK_{base_url_option(source)}".upper())
+        options["base_url"] = options.get("base_url") or usual
     where = f"source {source!r} ({entry.value})"
     try:
         adapter = entry.load()(**options)
@@ -115,11 +142,13 @@ def rate_limit_url() -> str:
 def open_limiter(adapter: IDataAdapter, place: str | None = None, password: str | None = None) -> IRateLimiter:
     """The documented limit of ``adapter``'s source, shared at ``place`` by all who ask with the same key.
 
-    A source without a documented limit is paced, by each process on its own.
+    Documented in ``PRESETS``, or by the adapter itself (``rate_limit``: arguments of ``AdaptiveRateLimiter``). A source
+    without a documented limit is paced, by each process on its own.
     """
-    from quant_framework.ingestion.rate_limit import PRESETS, preset
+    from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
 
-    if adapter.source not in PRESETS:
-        return preset(adapter.source)
+    limits = documented(adapter)
+    if not limits:
+        return AdaptiveRateLimiter()
     scope = getattr(adapter, "quota_scope", adapter.source)
-    return preset(adapter.source, place=place or rate_limit_url(), scope=scope, password=password)
+    return AdaptiveRateLimiter(**limits, place=place or rate_limit_url(), scope=scope, password=password)

@@ -20,18 +20,28 @@ const WHOLE: Duration = Duration::from_secs(60);
 /// As much of an error body as a log line can bear.
 const EXCERPT: usize = 200;
 
-/// A client for one base URL whose requests carry one secret header.
+/// What a source means by a status that is neither success nor refusal nor its own trouble; the text says what was asked
+/// and how the body begins.
+pub(super) type Explain = fn(status: u16, said: String, body: &[u8]) -> Error;
+
+/// A client for one base URL whose requests carry one secret header, where there is a secret.
 #[derive(Debug)]
 pub(super) struct Http {
     client: reqwest::Client,
     base: Url,
-    header: (&'static str, Secret),
+    header: Option<(&'static str, Secret)>,
+    explain: Explain,
     clock: Arc<dyn Clock>,
 }
 
 impl Http {
     /// `Invalid` where `base` is no http(s) URL.
-    pub(super) fn new(base: &str, header: (&'static str, Secret), clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(super) fn new(
+        base: &str,
+        header: Option<(&'static str, Secret)>,
+        explain: Explain,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         static PROVIDER: Once = Once::new();
         // Already installed by somebody else in this process: just as well.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -47,7 +57,7 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| Error::internal(format!("cannot set up HTTP: {error}")))?;
-        Ok(Self { client, base: url, header, clock })
+        Ok(Self { client, base: url, header, explain, clock })
     }
 
     /// The body of a 200 and what the source said of its limits. `query` must hold no secret: it appears in errors.
@@ -57,7 +67,10 @@ impl Http {
             url.query_pairs_mut().extend_pairs(query);
         }
         let failed = |error: reqwest::Error| Error::unavailable(format!("GET {url}: {}", cause(&error)));
-        let request = self.client.get(url.clone()).header(self.header.0, self.header.1.expose());
+        let mut request = self.client.get(url.clone());
+        if let Some((name, secret)) = &self.header {
+            request = request.header(*name, secret.expose());
+        }
         let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(failed)?;
@@ -74,7 +87,9 @@ impl Http {
     pub(super) fn scope(&self, source: &str, usual: &str) -> String {
         let mut hash = Sha256::new();
         hash.update(source);
-        hash.update(self.header.1.expose());
+        if let Some((_, secret)) = &self.header {
+            hash.update(secret.expose());
+        }
         if self.base.as_str().trim_end_matches('/') != usual {
             hash.update(self.base.as_str());
         }
@@ -83,15 +98,13 @@ impl Http {
     }
 
     fn failure(&self, url: &Url, status: StatusCode, body: &[u8]) -> Error {
-        let text = self.header.1.redact(&String::from_utf8_lossy(body));
+        let text = String::from_utf8_lossy(body);
+        let text = self.header.as_ref().map_or_else(|| text.to_string(), |(_, secret)| secret.redact(&text));
         let text: String = text.chars().take(EXCERPT).collect();
         let said = format!("GET {url}: {} {text}", status.as_u16());
         match status.as_u16() {
-            401 | 403 => Error::invalid(format!("{said}: the API key was refused"))
-                .with_hint("check the key: the environment variable COINALYZE_API_KEY, api_key=..., or the connection's password")
-                .fatal(),
             408 | 425 | 500..=599 => Error::unavailable(said),
-            _ => Error::invalid(said),
+            other => (self.explain)(other, said, body),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Sources of market data.
 
+pub mod binance;
 pub mod coinalyze;
 mod http;
+mod names;
 mod scan;
 
-pub use scan::{Column, Field, History, Number, Validity, scan_history};
+pub use scan::{Column, Field, History, Number, Validity, scan_history, scan_table};

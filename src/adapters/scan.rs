@@ -3,8 +3,10 @@
 //! are passed over, numbers are exact.
 
 mod rows;
+mod table;
 
 pub use rows::{Column, Field, Number, Validity};
+pub use table::scan_table;
 
 use self::rows::Rows;
 use crate::error::{Error, Result};

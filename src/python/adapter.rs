@@ -1,8 +1,9 @@
-//! The Coinalyze adapter and fetch requests as Python classes.
+//! Native adapters and fetch requests as Python classes.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use pyo3::PyClass;
 use pyo3::prelude::*;
 
 use super::batch::Batch;
@@ -11,6 +12,7 @@ use super::foreign::{EventLoop, Foreign, ForeignAdapter};
 use super::policy::overrides;
 use super::runtime::awaitable;
 use super::writer::LakeAdapter;
+use crate::adapters::binance::{self, BinanceSettings, Venue};
 use crate::adapters::coinalyze::{self, CoinalyzeSettings, MarketChoice};
 use crate::clock::SystemClock;
 use crate::error::Error;
@@ -73,39 +75,39 @@ impl FetchRequest {
     }
 }
 
-/// Coinalyze API v1, native.
+/// What every native adapter is; made by its subclasses alone.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
-pub(super) struct CoinalyzeAdapter(Arc<coinalyze::CoinalyzeAdapter>);
+pub(super) struct NativeAdapter {
+    adapter: Arc<dyn DataAdapter>,
+    quota_scope: String,
+}
+
+impl NativeAdapter {
+    /// As the base of `subclass`.
+    pub(super) fn with<S>(
+        subclass: S,
+        adapter: impl DataAdapter + 'static,
+        quota_scope: String,
+    ) -> PyClassInitializer<S>
+    where
+        S: PyClass<BaseType = Self>,
+    {
+        PyClassInitializer::from(Self { adapter: Arc::new(adapter), quota_scope }).add_subclass(subclass)
+    }
+}
 
 #[pymethods]
-impl CoinalyzeAdapter {
-    #[new]
-    #[pyo3(signature = (api_key=None, base_url=None, *, exchange=None, quote=None, retention=Some(2000), convert_to_usd=false))]
-    fn new(
-        api_key: Option<String>,
-        base_url: Option<String>,
-        exchange: Option<String>,
-        quote: Option<String>,
-        retention: Option<u32>,
-        convert_to_usd: bool,
-    ) -> PyResult<Self> {
-        let market = MarketChoice { exchange, quote };
-        let api_key = api_key.map(Secret::new);
-        let settings = CoinalyzeSettings { api_key, base_url, market, retention, convert_to_usd };
-        let adapter = coinalyze::CoinalyzeAdapter::new(settings, Arc::new(SystemClock::default()))?;
-        Ok(Self(Arc::new(adapter)))
-    }
-
+impl NativeAdapter {
     /// Name of the source.
     #[getter]
     fn source(&self) -> &str {
-        self.0.source()
+        self.adapter.source()
     }
 
-    /// What the source limits: the account that shares one quota, as a name without secrets.
+    /// What the source limits: who shares one quota, as a name without secrets.
     #[getter]
-    fn quota_scope(&self) -> String {
-        self.0.quota_scope()
+    fn quota_scope(&self) -> &str {
+        &self.quota_scope
     }
 
     /// `{"rows_per_request", "weight", "prices", "retention_bars"}`; `InvalidError` where the source has no such data.
@@ -115,7 +117,7 @@ impl CoinalyzeAdapter {
         data_type: &str,
         timeframe: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let capability = self.0.capability(data_type.parse()?, timeframe.parse()?)?;
+        let capability = self.adapter.capability(data_type.parse()?, timeframe.parse()?)?;
         let fields = pyo3::types::PyDict::new(py);
         fields.set_item("rows_per_request", capability.prices.page().most)?;
         fields.set_item("weight", capability.prices.weight(1))?;
@@ -126,12 +128,12 @@ impl CoinalyzeAdapter {
 
     /// Whether `symbol` is the source's own, so that it need not be looked up.
     fn is_exact(&self, symbol: &str) -> bool {
-        self.0.is_exact(symbol)
+        self.adapter.is_exact(symbol)
     }
 
     /// The source's own symbol for a name such as `BTC`; an exact symbol passes through.
     fn resolve<'py>(&self, py: Python<'py>, symbol: String) -> PyResult<Bound<'py, PyAny>> {
-        let adapter = Arc::clone(&self.0);
+        let adapter = Arc::clone(&self.adapter);
         let resolved = async move {
             if adapter.is_exact(&symbol) { Ok(symbol) } else { adapter.resolve(&symbol).await }
         };
@@ -140,12 +142,12 @@ impl CoinalyzeAdapter {
 
     /// Asks the source once and answers a `Batch`; no retries, no limiter.
     fn fetch<'py>(&self, py: Python<'py>, request: &FetchRequest) -> PyResult<Bound<'py, PyAny>> {
-        let (adapter, request) = (Arc::clone(&self.0), request.0.clone());
+        let (adapter, request) = (Arc::clone(&self.adapter), request.0.clone());
         awaitable(py, async move { adapter.fetch(&request).await }, |_, fetched| Ok(Batch(fetched.batch)))
     }
 
-    fn __repr__(&self) -> String {
-        format!("CoinalyzeAdapter({})", self.0.lookup())
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!("{}({})", slf.get_type().name()?, slf.get().adapter.lookup()))
     }
 
     /// Copies of a task share their adapter.
@@ -159,15 +161,65 @@ impl CoinalyzeAdapter {
     }
 }
 
+/// Coinalyze API v1, native.
+#[pyclass(frozen, subclass, extends = NativeAdapter, module = "quant_framework._core")]
+pub(super) struct CoinalyzeAdapter;
+
+#[pymethods]
+impl CoinalyzeAdapter {
+    #[new]
+    #[pyo3(signature = (api_key=None, base_url=None, *, exchange=None, quote=None, retention=Some(2000), convert_to_usd=false))]
+    fn new(
+        api_key: Option<String>,
+        base_url: Option<String>,
+        exchange: Option<String>,
+        quote: Option<String>,
+        retention: Option<u32>,
+        convert_to_usd: bool,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let market = MarketChoice { exchange, quote };
+        let api_key = api_key.map(Secret::new);
+        let settings = CoinalyzeSettings { api_key, base_url, market, retention, convert_to_usd };
+        let adapter = coinalyze::CoinalyzeAdapter::new(settings, Arc::new(SystemClock::default()))?;
+        let scope = adapter.quota_scope();
+        Ok(NativeAdapter::with(Self, adapter, scope))
+    }
+}
+
+/// Binance's public REST API, native.
+#[pyclass(frozen, subclass, extends = NativeAdapter, module = "quant_framework._core")]
+pub(super) struct BinanceAdapter;
+
+#[pymethods]
+impl BinanceAdapter {
+    #[new]
+    #[pyo3(signature = (market="spot", base_url=None, quote=None))]
+    fn new(
+        market: &str,
+        base_url: Option<String>,
+        quote: Option<String>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let venue = match market {
+            "spot" => Venue::Spot,
+            "usdm" => Venue::UsdM,
+            other => return Err(Error::invalid(format!("market must be spot or usdm, not {other:?}")).into()),
+        };
+        let settings = BinanceSettings { venue, base_url, quote };
+        let adapter = binance::BinanceAdapter::new(settings, Arc::new(SystemClock::default()))?;
+        let scope = adapter.quota_scope();
+        Ok(NativeAdapter::with(Self, adapter, scope))
+    }
+}
+
 /// The native adapter behind `object`, or `object` itself as an adapter.
 pub(super) fn adapter_from(
     object: &Bound<'_, PyAny>,
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn DataAdapter>> {
-    if let Ok(native) = object.cast::<CoinalyzeAdapter>()
-        && !overrides::<CoinalyzeAdapter>(object, &["fetch", "capability", "resolve", "is_exact"])?
+    if let Ok(native) = object.cast::<NativeAdapter>()
+        && !overrides::<NativeAdapter>(object, &["fetch", "capability", "resolve", "is_exact"])?
     {
-        return Ok(native.get().0.clone());
+        return Ok(Arc::clone(&native.get().adapter));
     }
     if let Ok(lake) = object.cast_exact::<LakeAdapter>() {
         return Ok(lake.get().native());

@@ -1,6 +1,7 @@
 //! Parts written in Python. Their methods may be plain or `async`: a plain one runs on a worker thread, off
 //! the event loop; a coroutine runs on the loop that the run was started from.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -142,10 +143,48 @@ impl DataAdapter for ForeignAdapter {
         let arguments =
             move |py: Python<'_>| Ok((PyTuple::new(py, [Bound::new(py, request)?])?.unbind(), None));
         let convert = move |answer: &Bound<'_, PyAny>| {
-            let batch = batch::from_python(answer, data_type)?;
-            Ok(Fetched { bytes: 0, truncated: false, quotas: Vec::new(), lineage: Vec::new(), batch })
+            // Rows alone, or an object that says more of them: see `quant_framework.ingestion.adapters.Fetched`.
+            let Ok(truncated) = answer.getattr("truncated") else {
+                let batch = batch::from_python(answer, data_type)?;
+                return Ok(Fetched {
+                    batch,
+                    bytes: 0,
+                    truncated: false,
+                    quotas: Vec::new(),
+                    lineage: Vec::new(),
+                });
+            };
+            Ok(Fetched {
+                batch: batch::from_python(&answer.getattr("rows")?, data_type)?,
+                bytes: 0,
+                truncated: truncated.extract()?,
+                quotas: Vec::new(),
+                lineage: answer.getattr("lineage")?.extract::<BTreeMap<_, _>>()?.into_iter().collect(),
+            })
         };
         self.foreign.call("fetch", arguments, convert).await
+    }
+
+    fn resolve_weight(&self) -> u32 {
+        self.attribute("resolve_weight").unwrap_or(1)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.attribute("fingerprint").unwrap_or_default()
+    }
+
+    fn lookup(&self) -> String {
+        self.attribute("lookup").unwrap_or_default()
+    }
+}
+
+impl ForeignAdapter {
+    /// A value that the object has beside its methods.
+    fn attribute<T: for<'a, 'py> FromPyObject<'a, 'py>>(&self, name: &str) -> Option<T> {
+        Python::attach(|py| {
+            let value = self.foreign.object.bind(py).getattr(name).ok()?;
+            value.extract().ok()
+        })
     }
 }
 

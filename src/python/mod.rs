@@ -28,7 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::adapter::{CoinalyzeAdapter, FetchRequest};
+    use super::adapter::{BinanceAdapter, CoinalyzeAdapter, FetchRequest, NativeAdapter};
     #[pymodule_export]
     use super::backfill::Backfill;
     #[pymodule_export]

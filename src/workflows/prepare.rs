@@ -103,13 +103,14 @@ async fn resolve(
         return Ok(symbol);
     }
     let asking = async {
-        let permit = parts.limiter.acquire(spec.ask(1)).await?;
+        let weight = parts.adapter.resolve_weight();
+        let permit = parts.limiter.acquire(spec.ask(weight)).await?;
         tally.throttle(permit.waited);
         tally.request();
         let symbol = parts.adapter.resolve(name).await;
         let verdict = symbol.as_ref().map_or_else(verdict_of, |_| Verdict::Answered { is_slow: false });
         let epoch = Some(permit.epoch);
-        parts.limiter.report(Feedback { epoch, weight: 1, verdict, quotas: &[] });
+        parts.limiter.report(Feedback { epoch, weight, verdict, quotas: &[] });
         symbol
     };
     let symbol = cancel.guard(asking).await?;

@@ -50,6 +50,7 @@ def home(tmp_path_factory):
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "QUANT_FRAMEWORK_HOME": str(folder),
             "QUANT_FRAMEWORK_BASE_URL": exchange.url,
+            "QUANT_FRAMEWORK_BASE_URL_CCXT": exchange.url,
             "COINALYZE_API_KEY": "offline",
         }
         subprocess.run(
@@ -85,10 +86,11 @@ def test_every_dag_runs_and_the_lake_holds_each_row_once(home):
     assert {dag_id: state for _, dag_id, state in ended} == dict.fromkeys(wanted, "success")
     store = LocalCheckpointStore(folder / "checkpoints")
     keys = [key for key in store.list_sync() if key.count("/") == 3]
-    assert len(keys) >= 4
+    assert len(keys) >= 5
+    assert {key.split("/")[0] for key in keys} == {"coinalyze", "ccxt_binance"}
     for key in keys:
-        _, dataset, symbol, timeframe = key.split("/")
-        place = folder / "lake" / "bronze" / "source=coinalyze" / f"dataset={dataset}" / f"symbol={symbol}"
+        source, dataset, symbol, timeframe = key.split("/")
+        place = folder / "lake" / "bronze" / f"source={source}" / f"dataset={dataset}" / f"symbol={symbol}"
         ts = pyarrow.dataset.dataset(place / f"timeframe={timeframe}").to_table()["ts"].to_pylist()
         assert len(ts) == len(set(ts)) > 0, key
     exchange.reset()

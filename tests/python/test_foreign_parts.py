@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import ClassVar
 
 import pandas
 import polars
 import pyarrow
+import pyarrow.parquet
 import pytest
 
 from conftest import END, START
 from quant_framework.errors import UnavailableError
-from quant_framework.ingestion.adapters import CoinalyzeAdapter
+from quant_framework.ingestion.adapters import CoinalyzeAdapter, Fetched
 from quant_framework.ingestion.backfill import MemoryCheckpointStore
 from quant_framework.ingestion.writers import BronzeWriter
 
@@ -203,3 +205,43 @@ async def test_a_writer_that_fails_commits_nothing(exchange, make, context, tmp_
     result = await make(exchange, writer=Broken(), checkpoint_store=store).execute(context)
     assert result["status"] == "failed"
     assert await store.list("coinalyze/ohlcv") == []
+
+
+async def test_an_answer_may_say_that_it_was_cut_short_and_where_it_came_from(make, exchange, context, tmp_path):
+    class Cut(Adapter):
+        fingerprint, lookup, resolve_weight = "mine/v2", "mine", 3
+
+        def __init__(self):
+            self.asked = []
+
+        def capability(self, data_type, timeframe):
+            return {"prices": [(100, 1)]}
+
+        def is_exact(self, symbol):
+            return symbol.isupper()
+
+        def resolve(self, symbol):
+            return symbol.upper()
+
+        def fetch(self, request):
+            rows = rows_of(request)
+            self.asked.append((request.start, len(rows)))
+            return Fetched(rows[:30], len(rows) > 30, {"endpoint": "somewhere"})
+
+    class Limiter:
+        spent: ClassVar[list[int]] = []
+
+        def acquire(self, weight=1):
+            self.spent.append(weight)
+            return 0.0
+
+    adapter, store = Cut(), MemoryCheckpointStore()
+    result = await make(
+        exchange, adapter=adapter, checkpoint_store=store, rate_limiter=Limiter(), symbols=["btc"]
+    ).execute(context)
+    assert (result["status"], result["records_written"]) == ("success", 336)
+    assert len(adapter.asked) > 336 / 100 + 1, "what was cut off was asked for again"
+    assert Limiter.spent == [3, *[1] * len(adapter.asked)], "the look-up paid its price, each request its own"
+    assert store.load_sync("mine/ohlcv/BTC/1h").fingerprint == "mine/v2"
+    file = next((tmp_path / "lake").rglob("*.parquet"))
+    assert pyarrow.parquet.read_metadata(file).metadata[b"quant_framework.endpoint"] == b"somewhere"

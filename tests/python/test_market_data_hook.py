@@ -103,7 +103,7 @@ def test_null_and_an_empty_text_say_nothing(connect):
 @pytest.mark.parametrize(
     ("parts", "says"),
     [
-        ({"extra": {"source": "nope"}}, "unknown source 'nope' .hint: use one of coinalyze"),
+        ({"extra": {"source": "nope"}}, "unknown source 'nope' .hint: use one of .*coinalyze"),
         ({"extra": {"convert": True}}, "no option 'convert' .hint: .*convert_to_usd"),
         ({"extra": {"retention": "many"}}, "retention .*number of points or \"all\", not 'many'"),
         ({"extra": {"retention": 0}}, "retention .*not '0'"),

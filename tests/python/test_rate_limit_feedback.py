@@ -39,13 +39,13 @@ class Watched(OfflineExchange):
             self.verdicts.append((time.monotonic(), verdict))
         return verdict
 
-    def banned(self, weight: int):
+    def banned(self, weight: int, *name: str):
         with self.order:
-            return self._note(super().banned(weight))
+            return self._note(super().banned(weight, *name))
 
-    def ask(self, weight: int):
+    def ask(self, weight: int, *name: str):
         with self.order:
-            verdict = self._note(super().ask(weight))
+            verdict = self._note(super().ask(weight, *name))
             if limit := self.lowered.pop(len(self.verdicts), None):
                 self.set_limit(limit)
             return verdict

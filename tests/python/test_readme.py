@@ -92,3 +92,14 @@ def test_the_operators_page_runs():
     assert (names["is_valid"], names["errors"]) == (True, [])
     assert len(names["hourly"].tasks[0].expand_input.value) == 2
     assert names["Weekly"](task_id="week", symbols=["BTC"], timeframes=["1h"]).build_chunk_strategy({}) is not None
+
+
+async def test_the_sources_page_runs(exchange, tmp_path, capsys):
+    names = run_snippets("docs/sources.md", 3, BASE_URL=exchange.url, FOLDER=str(tmp_path))
+    said = capsys.readouterr().out
+    assert "CcxtAdapter('kraken') ccxt_kraken {'prices': [(720, 12)], 'retention_bars': 720}" in said
+    assert "0 True" in said
+    result = await names["workflow"].execute(Context())
+    assert result["status"] == "success"
+    # Three markets of 93 bars and 93 rates.
+    assert result["records_written"] == 6 * 93

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod binance;
 mod checkpoint_conformance;
 mod coinalyze;
 mod local_checkpoints;

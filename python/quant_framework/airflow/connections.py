@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+SECRETS = re.compile("api_key|apiKey|secret|password|privateKey|token|uid")
+"""Names of options, and of ccxt's configuration, that are secret."""
+
+
 def refuse_password(url: str | None, argument: str) -> None:
     """``InvalidError`` where ``url`` holds a password: arguments of operators are shown in the UI."""
     if not isinstance(url, str):
@@ -49,8 +53,11 @@ def refuse_secrets(**arguments: Any) -> None:
     for name in ("lake", "silver", "staging", "checkpoint", "rate_limit"):
         refuse_password(arguments.get(name), name)
     options = arguments.get("adapter_options")
-    if isinstance(options, dict) and options.get("api_key"):
-        raise InvalidError("adapter_options holds an API key", "use market_data_conn_id, or COINALYZE_API_KEY")
+    if isinstance(options, dict):
+        config = options.get("config")
+        held = {*options, *(config if isinstance(config, dict) else ())}
+        if any(SECRETS.fullmatch(str(name)) for name in held if options.get(name, True)):
+            raise InvalidError("adapter_options holds an API key", "use market_data_conn_id, or COINALYZE_API_KEY")
 
 
 def s3_options(conn_id: str) -> dict[str, Any]:
@@ -129,7 +136,7 @@ def open_adapter(
         source = known
     source, said = source or settings.DEFAULT_SOURCE, said | (options or {})
     if settings.is_built_in(source):
-        said["base_url"] = said.get("base_url") or option("base_url")
+        said["base_url"] = said.get("base_url") or option(settings.base_url_option(source))
     return settings.open_adapter(source, **said)
 
 

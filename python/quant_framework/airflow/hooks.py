@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 from quant_framework.airflow.compat import BaseHook
-from quant_framework.airflow.connections import open_adapter
+from quant_framework.airflow.connections import adapter_options, open_adapter
 from quant_framework.airflow.provider_info import CONNECTION_TYPE
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.orchestration.ports import IDataAdapter
+from quant_framework.settings import DEFAULT_SOURCE
 
 __all__ = ["MarketDataHook"]
 
@@ -46,7 +48,9 @@ class MarketDataHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Ask the source once, whatever market the connection prefers."""
         try:
-            adapter = open_adapter(options={"market": None}, market_data_conn_id=self.market_data_conn_id)
+            source, _ = adapter_options(self.market_data_conn_id)
+            anywhere = {"market": None} if source == DEFAULT_SOURCE else None
+            adapter = open_adapter(options=anywhere, market_data_conn_id=self.market_data_conn_id)
             found = asyncio.run(_ask(adapter))
         except QuantFrameworkError as error:
             return False, str(error)
@@ -54,4 +58,5 @@ class MarketDataHook(BaseHook):
 
 
 async def _ask(adapter: Any) -> str:
-    return await adapter.resolve(ASKED_FOR)
+    found = adapter.resolve(ASKED_FOR)
+    return await found if inspect.isawaitable(found) else found

@@ -21,8 +21,9 @@ def adapter_options(conn_id: str) -> tuple[str, dict[str, Any]]:
     """Source of a market data connection, and the options of its adapter.
 
     The password is the API key. ``host`` is a whole URL, or a name beside ``port`` and ``schema`` (``https``, the
-    default, or ``http``). Extras, which may be texts as in a connection's URI: ``source``, ``market`` (an object),
-    ``retention`` (a number, or ``all``), ``convert_to_usd``; null says nothing.
+    default, or ``http``). Extras, which may be texts as in a connection's URI: ``source``, and for Coinalyze ``market``
+    (an object), ``retention`` (a number, or ``all``), ``convert_to_usd``; null says nothing. Those of other sources go
+    to their adapters as they are.
     """
     conn = connection(conn_id)
     extra = {name: value for name, value in conn.extra_dejson.items() if value not in (None, "")}
@@ -31,8 +32,8 @@ def adapter_options(conn_id: str) -> tuple[str, dict[str, Any]]:
         settings.check_source(source)
     except InvalidError as error:
         raise InvalidError(f"connection {conn_id!r}: {error.message}", error.hint) from None
-    if not settings.is_built_in(source):
-        return source, extra | address(conn_id, conn)
+    if source != settings.DEFAULT_SOURCE:
+        return source, extra | address(conn_id, conn, "" if settings.is_built_in(source) else API_PATH)
     unknown = sorted(extra.keys() - READERS.keys())
     if unknown:
         raise InvalidError(
@@ -41,18 +42,18 @@ def adapter_options(conn_id: str) -> tuple[str, dict[str, Any]]:
     return source, {name: READERS[name](extra, name) for name in extra} | address(conn_id, conn)
 
 
-def address(conn_id: str, conn: Any) -> dict[str, str]:
+def address(conn_id: str, conn: Any, path: str = API_PATH) -> dict[str, str]:
     """Key and server of a connection, where it has them."""
     options = {}
     if conn.password:
         options["api_key"] = conn.password
     if conn.host:
-        options["base_url"] = base_url(conn_id, conn)
+        options["base_url"] = base_url(conn_id, conn, path)
     return options
 
 
-def base_url(conn_id: str, conn: Any) -> str:
-    """The server of a connection."""
+def base_url(conn_id: str, conn: Any, usual: str = API_PATH) -> str:
+    """The server of a connection; the protocol lies at ``usual`` unless its host is a whole URL."""
     whole = "://" in conn.host
     url = conn.host if whole else f"{conn.schema or 'https'}://{conn.host}"
     scheme, place, path = urlsplit(url)[:3]
@@ -62,7 +63,7 @@ def base_url(conn_id: str, conn: Any) -> str:
         raise InvalidError(f"connection {conn_id!r} has a login in its host", "the API key is the password")
     if conn.port and ":" not in place.rpartition("]")[2]:
         place = f"{place}:{conn.port}"
-    return f"{scheme}://{place}{path if whole else API_PATH}"
+    return f"{scheme}://{place}{path if whole else usual}"
 
 
 def flag(extra: dict[str, Any], name: str) -> bool | None:

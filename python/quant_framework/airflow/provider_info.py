@@ -27,7 +27,11 @@ CONNECTION_TYPE = {
         "source": {
             "label": "Source",
             "description": "Name of the source.",
-            "schema": {"type": "string", "enum": ["coinalyze"], "default": "coinalyze"},
+            "schema": {
+                "type": "string",
+                "enum": ["coinalyze", "binance", "binance_usdm", "ccxt"],
+                "default": "coinalyze",
+            },
         },
         "market": {
             "label": "Market",
@@ -86,6 +90,12 @@ OPTIONS = {
     "base_url": option(
         "Another server that speaks the source's protocol, where no connection names one.",
         "https://mirror.example.com/v1",
+    ),
+    "base_url_binance": option(
+        "Another server that speaks the protocol of Binance's spot market.", "https://data-api.binance.vision"
+    ),
+    "base_url_binance_usdm": option(
+        "Another server that speaks the protocol of Binance's USD-M futures.", "https://mirror.example.com"
     ),
     "lake_browser": option(
         "Where people look at the lake; {bucket}, {prefix} and {url} are of what a task wrote. Tasks link to it.",

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from quant_framework import _core
 from quant_framework._core import Batch, FetchRequest
+from quant_framework.ingestion.ccxt_adapter import CcxtAdapter
 
-__all__ = ["Batch", "CoinalyzeAdapter", "FetchRequest"]
+__all__ = ["Batch", "BinanceAdapter", "CcxtAdapter", "CoinalyzeAdapter", "FetchRequest", "Fetched", "binance_usdm"]
 
 RETENTION = 2000
 """Intraday points that Coinalyze keeps (documented: 1,500 to 2,000; daily bars for ever)."""
+
+
+class Fetched(NamedTuple):
+    """What an adapter of an author's own may answer instead of rows alone."""
+
+    rows: Any
+    """As in ``IDataAdapter.fetch``."""
+    truncated: bool = False
+    """The source cut the answer short: what lies after the last row is asked for again."""
+    lineage: Mapping[str, str] = MappingProxyType({})
+    """Where the rows come from, without secrets; kept with the object that they are written to."""
 
 
 class CoinalyzeAdapter(_core.CoinalyzeAdapter):
@@ -54,3 +69,30 @@ class CoinalyzeAdapter(_core.CoinalyzeAdapter):
             retention=retention,
             convert_to_usd=convert_to_usd,
         )
+
+
+class BinanceAdapter(_core.BinanceAdapter):
+    """Binance's public REST API, without a key: spot (source ``binance``) or USD-M futures (source ``binance_usdm``).
+
+    Both have OHLCV with takers' volume and trades; futures also open interest (the latest 30 days, in base units, the
+    value at a bar's end) and funding rates (a bar holds the rates that were settled in it).
+
+    Args:
+        market: ``spot`` or ``usdm``.
+        base_url: another server that speaks the protocol, such as ``https://data-api.binance.vision`` (spot).
+        quote: a bare name such as ``BTC`` means the market quoted in this asset; by default in USDT, else USDC, FDUSD,
+            BUSD or TUSD. Exact symbols such as ``BTCUSDT`` or ``BTCUSDT_261225`` pass through.
+
+    Raises:
+        InvalidError: no such market, or a wrong URL.
+
+    """
+
+    def __new__(cls, market: str = "spot", base_url: str | None = None, quote: str | None = None) -> BinanceAdapter:
+        """Build the native adapter; see the class."""
+        return super().__new__(cls, market=market, base_url=base_url, quote=quote)
+
+
+def binance_usdm(base_url: str | None = None, quote: str | None = None) -> BinanceAdapter:
+    """Source ``binance_usdm``: see ``BinanceAdapter``."""
+    return BinanceAdapter("usdm", base_url, quote)

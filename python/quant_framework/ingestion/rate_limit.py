@@ -14,6 +14,7 @@ __all__ = [
     "AdaptiveRateLimiter",
     "CoinalyzeRateLimiter",
     "SharedRateLimiter",
+    "documented",
     "preset",
 ]
 
@@ -28,13 +29,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "coinalyze": {"windows": (COINALYZE_WINDOW,), "base_rate": 10, "max_rate": 50, "min_rate": 1},
     # https://developers.binance.com: request weight by address, counted in minutes of the clock.
     "binance": {"windows": ((6000, 60.0, "fixed"),), "base_rate": 20, "max_rate": 50, "min_rate": 1},
-    "binanceusdm": {"windows": ((2400, 60.0, "fixed"),), "base_rate": 20, "max_rate": 40, "min_rate": 1},
+    "binance_usdm": {"windows": ((2400, 60.0, "fixed"),), "base_rate": 20, "max_rate": 40, "min_rate": 1},
     # https://bybit-exchange.github.io/docs/v5/rate-limit: 600 requests in 5 s and address; over it 10 minutes of 403.
     "bybit": {"windows": ((600, 5.0),), "base_rate": 20, "max_rate": 100, "min_rate": 1},
     # https://www.okx.com/docs-v5: history candles, 20 requests in 2 s and address.
     "okx": {"windows": ((20, 2.0),), "base_rate": 8, "max_rate": 10, "min_rate": 1},
 }
 """What sources document: arguments of ``AdaptiveRateLimiter``."""
+
+PRESETS["binanceusdm"] = PRESETS["binance_usdm"]  # as ccxt calls it
 
 
 class AdaptiveRateLimiter(_core.RateLimiter):
@@ -153,6 +156,11 @@ class SharedRateLimiter(AdaptiveRateLimiter):
             raise InvalidError("max_rate and min_rate need a base_rate")
         place = dsn if dsn.startswith(("postgresql://", "postgres://", "file://", "/")) else f"dsn:{dsn}"
         return super().__new__(cls, base_rate, max_rate, min_rate, windows=windows, place=place, scope=scope, **options)
+
+
+def documented(adapter: Any) -> dict[str, Any]:
+    """What ``adapter``'s source documents, in ``PRESETS`` or in its own ``rate_limit``; empty where neither says."""
+    return PRESETS.get(getattr(adapter, "source", "")) or getattr(adapter, "rate_limit", None) or {}
 
 
 def preset(source: str, **options: Any) -> AdaptiveRateLimiter:

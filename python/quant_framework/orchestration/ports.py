@@ -30,7 +30,9 @@ class IDataAdapter(Protocol):
 
     Used where it has them: ``capability(data_type, timeframe)`` (a dict of ``rows_per_request``, ``weight`` or
     ``prices`` as ``[(rows up to, weight), ...]``, ``retention_bars``), ``resolve(symbol)`` for names that are not its
-    own, with ``is_exact(symbol)`` for those that are, and ``quota_scope``: what its source limits.
+    own, with ``is_exact(symbol)`` for those that are, ``quota_scope`` (what its source limits), ``rate_limit``
+    (arguments of ``AdaptiveRateLimiter``), ``resolve_weight`` (what a look-up costs), ``fingerprint`` (what determines
+    the rows beside their series) and ``lookup`` (what determines the meaning of a name).
     """
 
     source: str
@@ -38,7 +40,8 @@ class IDataAdapter(Protocol):
     def fetch(self, request: Any) -> Any:
         """The rows of ``request`` (``series, data_type, symbol, timeframe, start, end``).
 
-        As Arrow data, a DataFrame, a dict of columns, or a list of dicts or rows in schema order.
+        As Arrow data, a DataFrame, a dict of columns, or a list of dicts or rows in schema order; or ``Fetched`` with
+        these, where there is more to say.
         """
 
 

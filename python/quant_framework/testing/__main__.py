@@ -27,17 +27,20 @@ def main() -> None:
     parser.add_argument(
         "--limit", action="append", type=window, metavar="WEIGHT/SECONDS[/fixed]", help="40/60; may be repeated"
     )
-    parser.add_argument("--no-limit", action="store_true")
+    parser.add_argument("--no-limit", action="store_true", help="nor those of Binance's protocol")
     parser.add_argument("--quota-headers", choices=[style for style in QUOTA_HEADERS if style])
     parser.add_argument("--api-key", default="offline")
     arguments = parser.parse_args()
-    windows = None if arguments.no_limit else arguments.limit or (40, 60.0)
-    limits = Limits(windows, quota_headers=arguments.quota_headers)
+    limits = Limits(arguments.limit or (40, 60.0), quota_headers=arguments.quota_headers)
+    limit = None if arguments.no_limit else limits
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with OfflineExchange(
-        recorded=arguments.recorded, limit=limits, api_key=arguments.api_key, port=arguments.port
+        recorded=arguments.recorded,
+        limit=limit,
+        api_key=arguments.api_key,
+        port=arguments.port,
     ) as exchange:
         print(exchange.url, flush=True)
         stop.wait()

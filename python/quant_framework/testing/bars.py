@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from zlib import crc32
@@ -21,6 +23,9 @@ STEPS = {
     "daily": 86400,
 }
 """Seconds of each interval that the protocol knows."""
+
+LENGTHS = STEPS | {"3min": 180, "8hour": 28800, "weekly": 604800, "monthly": 2419200}
+"""Seconds of each interval that there are bars of; of a month the shortest."""
 
 TIMEFRAMES = {
     "1m": "1min",
@@ -62,7 +67,7 @@ def _noise(seed: int, at: int) -> int:
 def synthetic(kind: str, symbol: str, interval: str, at: int) -> dict | None:
     """The item of ``kind`` (such as ``ohlcv-history``) that opens at ``at`` seconds; ``None`` for none."""
     seed = crc32(f"{kind}/{symbol}/{interval}".encode())
-    step = STEPS[interval]
+    step = LENGTHS[interval]
     now, then = _noise(seed, at // step), _noise(seed, at // step + 1)
     if kind == "liquidation-history":
         # Sparse: most buckets saw no liquidation.
@@ -92,10 +97,27 @@ def in_usd(item: dict, symbol: str, interval: str) -> dict:
     return {key: value if key == "t" else value * price for key, value in item.items()}
 
 
-def opens(interval: str, start: int, end: int) -> range:
+FIRST_MONDAY = 4 * 86400
+
+
+def opens(interval: str, start: int, end: int) -> Sequence[int]:
     """The bars' open times in ``[start, end]`` seconds."""
-    step = STEPS[interval]
-    return range(-(-start // step) * step, end + 1, step)
+    if interval == "monthly":
+        return _months(start, end)
+    step, first = LENGTHS[interval], FIRST_MONDAY if interval == "weekly" else 0
+    return range(first - (first - start) // step * step, end + 1, step)
+
+
+def following(interval: str, at: int) -> int:
+    """When the bar that opens at ``at`` closes."""
+    return _months(at + 1, at + 31 * 86400)[0] if interval == "monthly" else at + LENGTHS[interval]
+
+
+def _months(start: int, end: int) -> list[int]:
+    first = datetime.fromtimestamp(start, timezone.utc)
+    months = range(first.year * 12 + first.month - 1, first.year * 12 + 12 + (end - start) // LENGTHS["monthly"] + 12)
+    firsts = (int(datetime(at // 12, at % 12 + 1, 1, tzinfo=timezone.utc).timestamp()) for at in months)
+    return [at for at in firsts if start <= at <= end]
 
 
 def text(items: list[dict]) -> str:

@@ -1,24 +1,46 @@
-"""An exchange on loopback that speaks Coinalyze's protocol, enforces a true limit, and can misbehave."""
+"""An exchange on loopback that speaks the protocols of real ones, enforces true limits, and can misbehave."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from quant_framework.testing import bars, markets
 from quant_framework.testing.faults import Fault, FaultBox, spoil
 from quant_framework.testing.limits import Limits, Meter, Verdict
-from quant_framework.testing.server import Server
+from quant_framework.testing.server import PROTOCOLS, Server
 
 KEPT_POINTS = 2000
+MAIN = "coinalyze"
+"""Name of the limit that ``limit`` sets."""
+
+
+def _limits(
+    limit: Limits | Iterable | None, others: Mapping[str, Limits | Iterable | None], retry_after: bool | str
+) -> dict[str, Limits]:
+    """Every limit by name."""
+    known = {name: one for protocol in PROTOCOLS for name, one in protocol.limits.items()}
+    if unknown := sorted(others.keys() - known.keys()):
+        raise ValueError(f"unknown limit {unknown[0]!r}; use one of {', '.join(sorted(known))}")
+    if limit is None:
+        known = {name: replace(one, windows=None, ban=None) for name, one in known.items()}
+    given = {
+        name: one if isinstance(one, Limits) else replace(known[name], windows=one, retry_after=retry_after)
+        for name, one in others.items()
+    }
+    return known | given | {MAIN: Limits.of(limit, retry_after)}
 
 
 class OfflineExchange:
-    """Coinalyze's protocol on a free loopback port; use it as a context manager.
+    """Coinalyze's protocol and those of ``server.PROTOCOLS`` on a free loopback port; use it as a context manager.
+
+    ``listings`` are Binance's markets by source (``binance``, ``binance_usdm``), as ``markets.binance_spot`` and
+    ``markets.binance_usdm`` make them; change them before anything is asked.
 
     Args:
         recorded: folder of candles (see ``bars.Recorded``); else synthetic bars, the same in every run.
@@ -33,6 +55,8 @@ class OfflineExchange:
         markets: what ``/future-markets`` lists (see ``markets.future``); by default eight names on Binance and more.
         faults: how to misbehave; more by ``inject``.
         port: 0 takes a free one.
+        limits: what else is limited, by name (``usage``, ``set_limit``, ``spend`` and ``ask`` take these names), in the
+            same forms as ``limit``; by default each protocol's true limits, or none where ``limit`` is ``None``.
 
     """
 
@@ -48,6 +72,7 @@ class OfflineExchange:
         markets: Sequence[dict] | None = None,
         faults: Iterable[Fault] = (),
         port: int = 0,
+        limits: Mapping[str, Limits | Iterable | None] | None = None,
     ) -> None:
         self.recorded = bars.Recorded(recorded) if recorded else None
         self.retention, self.api_key = retention, api_key
@@ -55,8 +80,9 @@ class OfflineExchange:
         self.faults = FaultBox(faults)
         self.ledger: list[dict] = []
         self._markets = self._listed() if markets is None else list(markets)
+        self.listings = self._listings()
         self._lock = threading.Lock()
-        self._meter = Meter(Limits.of(limit, retry_after))
+        self._meters = {name: Meter(one) for name, one in _limits(limit, limits or {}, retry_after).items()}
         self._server = Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -66,9 +92,22 @@ class OfflineExchange:
         symbols = dict.fromkeys(symbol for symbol, _ in self.recorded.series)
         return [markets.future(symbol, symbol.rpartition(".")[0]) for symbol in symbols]
 
+    def recorded_names(self) -> dict[str, str]:
+        """Recorded symbols by Binance's way to write them: ``BTC-PERP.R`` is ``BTCPERP``."""
+        symbols = dict.fromkeys(symbol for symbol, _ in self.recorded.series) if self.recorded else {}
+        return {re.sub("[^A-Z0-9]", "", symbol.rpartition(".")[0].upper()): symbol for symbol in symbols}
+
+    def _listings(self) -> dict[str, list[dict]]:
+        if self.recorded is None:
+            return markets.binance_listings()
+        return {
+            "binance": [markets.binance_spot(name, "") for name in self.recorded_names()],
+            "binance_usdm": [markets.binance_usdm(name, "") for name in self.recorded_names()],
+        }
+
     @property
     def url(self) -> str:
-        """What to pass as ``base_url``."""
+        """What to pass as ``base_url``, whatever the protocol."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> OfflineExchange:
@@ -96,7 +135,8 @@ class OfflineExchange:
         """Forget what was asked, what was spent of the limit, bans, and every fault."""
         with self._lock:
             self.ledger.clear()
-            self._meter.reset()
+            for meter in self._meters.values():
+                meter.reset()
         self.faults.clear()
 
     def markets(self) -> list[dict]:
@@ -116,37 +156,37 @@ class OfflineExchange:
     @property
     def limits(self) -> Limits:
         """What is enforced."""
-        return self._meter.limits
+        return self._meters[MAIN].limits
 
-    def set_limit(self, limit: Limits | Iterable | None) -> None:
+    def set_limit(self, limit: Limits | Iterable | None, name: str = MAIN) -> None:
         """Enforce ``limit`` from now on, with what was spent before; a short form changes the windows alone."""
         with self._lock:
             if not isinstance(limit, Limits):
-                limit = replace(self._meter.limits, windows=limit)
-            self._meter.change(limit)
+                limit = replace(self._meters[name].limits, windows=limit)
+            self._meters[name].change(limit)
 
-    def usage(self) -> list[dict]:
+    def usage(self, name: str = MAIN) -> list[dict]:
         """Each window's ``weight``, ``seconds``, ``peak`` and ``accepted``.
 
         ``peak`` is the greatest weight accepted in one window of that length since it was set, ``accepted`` all that
         was accepted so far.
         """
         with self._lock:
-            return self._meter.usage()
+            return self._meters[name].usage()
 
-    def banned(self, weight: int) -> Verdict | None:
+    def banned(self, weight: int, name: str = MAIN) -> Verdict | None:
         """The verdict on a request during a ban; ``None`` when there is none."""
         with self._lock:
-            return self._meter.banned(weight)
+            return self._meters[name].banned(weight)
 
-    def ask(self, weight: int) -> Verdict:
+    def ask(self, weight: int, name: str = MAIN) -> Verdict:
         """The verdict on a request of ``weight``, which is counted."""
         with self._lock:
-            return self._meter.ask(weight)
+            return self._meters[name].ask(weight)
 
-    def spend(self, weight: int) -> float | None:
+    def spend(self, weight: int, name: str = MAIN) -> float | None:
         """Take ``weight`` from the limit; seconds to wait where there is none left."""
-        verdict = self.ask(weight)
+        verdict = self.ask(weight, name)
         return verdict.wait if verdict.refused else None
 
     def record(self, **entry: object) -> None:
@@ -182,6 +222,9 @@ class OfflineExchange:
         return start, min(end, now)
 
     def _items(self, kind: str, symbol: str, interval: str, start: int, end: int) -> list[dict]:
-        start, end = self._kept(interval, start, end)
+        return self.items(kind, symbol, interval, bars.opens(interval, *self._kept(interval, start, end)))
+
+    def items(self, kind: str, symbol: str, interval: str, opens: Iterable[int]) -> list[dict]:
+        """The items of ``kind`` that open at ``opens`` (seconds), where there are such."""
         item = self.recorded.item if self.recorded else bars.synthetic
-        return [found for at in bars.opens(interval, start, end) if (found := item(kind, symbol, interval, at))]
+        return [found for at in opens if (found := item(kind, symbol, interval, at))]

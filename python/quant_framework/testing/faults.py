@@ -35,7 +35,7 @@ class Fault:
     Args:
         kind: one of ``KINDS``.
         times: for so many requests; ``None``: for ever.
-        path: only where this is part of the request's path.
+        path: only where this is part of the request's path; ``None``: for any request for rows.
         symbol: only for requests of this symbol.
         after: pass so many matching requests first.
         value: seconds of ``latency``, Retry-After of ``418`` and ``429`` (none: without), rows of ``truncated_rows``.
@@ -44,14 +44,14 @@ class Fault:
 
     kind: str
     times: int | None = 1
-    path: str = "-history"
+    path: str | None = None
     value: float | None = None
     symbol: str | None = None
     after: int = 0
 
-    def concerns(self, path: str, symbols: Sequence[str]) -> bool:
-        """Whether it is meant for such a request."""
-        return self.path in path and self.symbol in (None, *symbols)
+    def concerns(self, path: str, symbols: Sequence[str], rows: bool = True) -> bool:
+        """Whether it is meant for such a request; ``rows``: which is for rows."""
+        return (rows if self.path is None else self.path in path) and self.symbol in (None, *symbols)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -75,11 +75,11 @@ class FaultBox:
         with self._lock:
             self._faults.clear()
 
-    def take(self, path: str, symbols: Sequence[str] = ()) -> Fault | None:
-        """The fault for a request of ``path`` and ``symbols``, used up once."""
+    def take(self, path: str, symbols: Sequence[str] = (), rows: bool = True) -> Fault | None:
+        """The fault for a request of ``path`` and ``symbols`` (``rows``: which is for rows), used up once."""
         with self._lock:
             for fault in self._faults:
-                if fault.concerns(path, symbols):
+                if fault.concerns(path, symbols, rows):
                     if fault.after > 0:
                         fault.after -= 1
                         continue

@@ -42,3 +42,67 @@ FUTURES = (
     future("BTCUSDT.6", "BTC"),
 )
 SPOTS = tuple(spot(f"{name}USD.C", name) for name in NAMES)
+
+
+LISTED = {
+    "BTC": (1502942400, 1569398400),
+    "ETH": (1502942400, 1574840400),
+    "SOL": (1597125600, 1600066800),
+    "BNB": (1509940800, 1581321600),
+    "XRP": (1525420800, 1578297600),
+    "DOGE": (1562306400, 1594348200),
+    "ADA": (1523937600, 1580443200),
+    "LINK": (1547632800, 1579233600),
+}
+"""First bars on Binance's spot and USD-M exchanges (seconds), about as they were."""
+
+
+def binance_spot(base: str, quote: str = "USDT", listed: int = 0) -> dict:
+    """A market as ``/api/v3/exchangeInfo`` lists it; ``listed`` (seconds) is not told there."""
+    return {
+        "symbol": base + quote,
+        "status": "TRADING",
+        "baseAsset": base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "orderTypes": ["LIMIT", "MARKET"],
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": [{"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"}],
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "listed": listed,
+    }
+
+
+def binance_usdm(base: str, quote: str = "USDT", listed: int = 0, funding_hours: int = 8) -> dict:
+    """A perpetual as ``/fapi/v1/exchangeInfo`` lists it; how often it is funded is not told there."""
+    return {
+        "symbol": base + quote,
+        "pair": base + quote,
+        "contractType": "PERPETUAL",
+        "deliveryDate": 4133404800000,
+        "onboardDate": listed * 1000,
+        "status": "TRADING",
+        "baseAsset": base,
+        "quoteAsset": quote,
+        "marginAsset": quote,
+        "pricePrecision": 2,
+        "quantityPrecision": 3,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "underlyingType": "COIN",
+        "orderTypes": ["LIMIT", "MARKET"],
+        "filters": [{"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"}],
+        "listed": listed,
+        "funding_hours": funding_hours,
+    }
+
+
+def binance_listings() -> dict[str, list[dict]]:
+    """The default markets of Binance's exchanges; SOL is funded every four hours."""
+    spot = [binance_spot(name, listed=LISTED[name][0]) for name in NAMES]
+    usdm = [binance_usdm(name, listed=LISTED[name][1], funding_hours=4 if name == "SOL" else 8) for name in NAMES]
+    return {"binance": [*spot, binance_spot("ETH", "BTC", LISTED["ETH"][0])], "binance_usdm": usdm}

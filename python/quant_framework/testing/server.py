@@ -1,4 +1,4 @@
-"""The offline exchange's HTTP: routes, statuses, the limit, and faults of the connection."""
+"""The offline exchange's HTTP: which protocol answers, statuses, the limits, and faults of the connection."""
 
 from __future__ import annotations
 
@@ -8,31 +8,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from quant_framework.testing import bars
+from quant_framework.testing.binance import Binance
+from quant_framework.testing.coinalyze import Coinalyze
 from quant_framework.testing.faults import STATUSES, Fault
-from quant_framework.testing.limits import Limits
-from quant_framework.testing.markets import EXCHANGES
-from quant_framework.testing.quota import Answer, headers, message, refusal
+from quant_framework.testing.protocols import BadRequestError, Protocol, Request
+from quant_framework.testing.quota import Answer, message
 
 if TYPE_CHECKING:
     from quant_framework.testing.exchange import OfflineExchange
 
-HISTORIES = frozenset(
-    {
-        "ohlcv-history",
-        "open-interest-history",
-        "funding-rate-history",
-        "predicted-funding-rate-history",
-        "liquidation-history",
-        "long-short-ratio-history",
-    }
-)
-MOST_SYMBOLS = 20
-MOST_POINTS = 50_000
+PROTOCOLS: tuple[Protocol, ...] = (Binance(), Coinalyze())
+"""The first one with a fitting prefix answers."""
 
 
-class BadRequestError(ValueError):
-    """What the exchange answers 400 to."""
+def protocol_of(path: str) -> Protocol:
+    """Who answers ``path``, which has no leading slash."""
+    return next(protocol for protocol in PROTOCOLS if path.startswith(protocol.prefixes))
 
 
 class Server(ThreadingHTTPServer):
@@ -67,9 +58,10 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "admin/stats":
             self._send(200, json.dumps(exchange.stats()).encode())
             return
-        key = self.headers.get("api_key") or query.pop("api_key", None)
-        weight = _weight(path, query, exchange.limits)
-        answer = self._answer(path, query, key, weight)
+        request = Request(path, query, self.headers.get("api_key") or query.pop("api_key", None))
+        protocol = protocol_of(path)
+        weight = protocol.weight(exchange, request)
+        answer = self._answer(protocol, request, weight)
         entry = {"path": path, "weight": weight, "status": answer.status}
         if answer.http is not None:
             entry["http"] = answer.http
@@ -94,46 +86,37 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(200, b"{}")
 
-    def _answer(self, path: str, query: dict[str, str], key: str | None, weight: int) -> Answer:
-        exchange = self.server.exchange
+    def _answer(self, protocol: Protocol, request: Request, weight: int) -> Answer:
+        exchange, limit = self.server.exchange, protocol.limit(request)
         time.sleep(exchange.latency)
-        verdict = exchange.banned(weight)
+        verdict = exchange.banned(weight, limit)
         if verdict is not None:
-            return refusal(verdict)
-        if not key or exchange.api_key not in (None, key):
-            return Answer(401, {}, message("Invalid API key"))
-        fault = exchange.faults.take(path, query.get("symbols", "").split(","))
+            return protocol.refusal(verdict, request)
+        if (unauthorised := protocol.unauthorised(exchange, request)) is not None:
+            return unauthorised
+        fault = exchange.faults.take(request.path, protocol.symbols(request), protocol.asks_for_rows(request))
         if fault is not None and fault.kind in STATUSES:
             sent = {"Retry-After": f"{fault.value:g}"} if fault.kind in ("418", "429") and fault.value else {}
-            return Answer(int(fault.kind), sent, message("injected"))
-        verdict = exchange.ask(weight)
+            return Answer(int(fault.kind), sent, protocol.error(int(fault.kind), "injected"))
+        verdict = exchange.ask(weight, limit)
         if verdict.refused:
-            return refusal(verdict)
-        return self._accepted(path, query, fault)._replace(headers=headers(verdict))
+            return protocol.refusal(verdict, request)
+        answer = self._accepted(protocol, request, fault)
+        return answer._replace(headers=answer.headers | protocol.quota_headers(verdict, request))
 
-    def _accepted(self, path: str, query: dict[str, str], fault: Fault | None) -> Answer:
+    def _accepted(self, protocol: Protocol, request: Request, fault: Fault | None) -> Answer:
         if fault is not None and fault.kind == "latency":
             time.sleep(fault.value or 0)
         try:
-            status, body = self._content(path, query, fault)
+            answer = protocol.content(self.server.exchange, request, fault)
         except BadRequestError as error:
-            return Answer(400, {}, message(str(error)))
+            return Answer(400, {}, protocol.error(400, str(error), error.code))
         if fault is not None and fault.kind in ("disconnect", "truncated_body"):
-            self._break_off(body if fault.kind == "truncated_body" else b"")
+            self._break_off(answer.body if fault.kind == "truncated_body" else b"")
             return Answer(0, {}, b"")
-        return Answer(status, {}, body[:-10] + b"#" if fault is not None and fault.kind == "malformed" else body)
-
-    def _content(self, path: str, query: dict[str, str], fault: Fault | None) -> tuple[int, bytes]:
-        exchange = self.server.exchange
-        if path in HISTORIES:
-            arguments = _history(query)
-            if _bars(*arguments) > exchange.limits.most_bars:
-                raise BadRequestError(f"at most {exchange.limits.most_bars} bars a request")
-            return 200, exchange.history(path, *arguments, fault)
-        lists = {"future-markets": exchange.markets, "spot-markets": exchange.spots, "exchanges": lambda: EXCHANGES}
-        if path not in lists:
-            return 404, message("not found")
-        return 200, json.dumps(lists[path]()).encode()
+        if fault is not None and fault.kind == "malformed":
+            return answer._replace(body=answer.body[:-10] + b"#")
+        return answer
 
     def _break_off(self, body: bytes) -> None:
         if body:
@@ -151,37 +134,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-
-def _weight(path: str, query: dict[str, str], limits: Limits) -> int:
-    """What a request costs."""
-    symbols = len(query["symbols"].split(",")) if "symbols" in query else 1
-    if path not in HISTORIES or limits.prices is None:
-        return symbols
-    try:
-        return symbols * limits.price(_bars(*_history(query)))
-    except BadRequestError:
-        return symbols
-
-
-def _bars(_: list[str], interval: str, start: int, end: int, __: bool) -> int:
-    return len(bars.opens(interval, start, end))
-
-
-def _history(query: dict[str, str]) -> tuple[list[str], str, int, int, bool]:
-    """Symbols, interval, first and last second, and whether in USD."""
-    absent = {"symbols", "interval", "from", "to"} - query.keys()
-    if absent:
-        raise BadRequestError(f"missing {', '.join(sorted(absent))}")
-    interval, symbols = query["interval"], query["symbols"].split(",")
-    if interval not in bars.STEPS:
-        raise BadRequestError(f"interval must be one of {', '.join(bars.STEPS)}")
-    if len(symbols) > MOST_SYMBOLS:
-        raise BadRequestError(f"at most {MOST_SYMBOLS} symbols")
-    try:
-        start, end = int(query["from"]), int(query["to"])
-    except ValueError:
-        raise BadRequestError("from and to must be UNIX seconds") from None
-    if end - start > MOST_POINTS * bars.STEPS[interval]:
-        raise BadRequestError(f"at most {MOST_POINTS} points a request")
-    return symbols, interval, start, end, query.get("convert_to_usd") == "true"

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::adapters::names;
 use crate::error::{Error, Result};
 
 /// One entry of `/future-markets`.
@@ -56,17 +57,10 @@ impl MarketChoice {
     fn unknown(&self, markets: &[Market], name: &str, wanted: &str) -> Error {
         let error =
             Error::invalid(format!("Coinalyze has no futures market for {name:?} ({})", self.describe()));
-        let mut close: Vec<&str> = markets
-            .iter()
-            .map(|market| &*market.base_asset)
-            .filter(|base| distance(base, wanted) <= 1)
-            .collect();
-        close.sort_unstable();
-        close.dedup();
-        match close[..] {
-            [] => error.with_hint("name a base asset such as BTC, or an exact symbol such as BTCUSDT_PERP.A"),
-            _ => error.with_hint(format!("did you mean {}?", close.join(" or "))),
-        }
+        let hint = names::did_you_mean(markets.iter().map(|market| &*market.base_asset), wanted);
+        error.with_hint(hint.unwrap_or_else(|| {
+            "name a base asset such as BTC, or an exact symbol such as BTCUSDT_PERP.A".to_owned()
+        }))
     }
 }
 
@@ -94,20 +88,6 @@ impl Market {
             self.symbol.clone(),
         )
     }
-}
-
-/// Edits between two short names.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let cost = corner + usize::from(x != y);
-            let least = cost.min(row[j] + 1).min(row[j + 1] + 1);
-            corner = std::mem::replace(&mut row[j + 1], least);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -81,7 +81,8 @@ impl CoinalyzeAdapter {
         }
         let http = Http::new(
             settings.base_url.as_deref().unwrap_or(BASE_URL),
-            ("api_key", key),
+            Some(("api_key", key)),
+            explain,
             Arc::clone(&clock),
         )?;
         let (market, retention, convert_to_usd) =
@@ -118,6 +119,15 @@ impl CoinalyzeAdapter {
             query.push(("convert_to_usd", "true".to_owned()));
         }
         Ok(query)
+    }
+}
+
+fn explain(status: u16, said: String, _body: &[u8]) -> Error {
+    match status {
+        401 | 403 => Error::invalid(format!("{said}: the API key was refused"))
+            .with_hint("check the key: the environment variable COINALYZE_API_KEY, api_key=..., or the connection's password")
+            .fatal(),
+        _ => Error::invalid(said),
     }
 }
 

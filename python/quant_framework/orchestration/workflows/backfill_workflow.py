@@ -13,7 +13,7 @@ from typing import Any
 
 from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, drain_log
 from quant_framework.errors import InvalidError, QuantFrameworkError
-from quant_framework.ingestion.rate_limit import preset
+from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
 from quant_framework.orchestration.ports import (
     ICheckpointStore,
     IChunkStrategy,
@@ -202,7 +202,7 @@ class BackfillWorkflow(BaseWorkflow):
 
 def default_limiter(adapter: Any) -> IRateLimiter | None:
     """What the adapter's source documents; a lake has no quota."""
-    return None if isinstance(adapter, LakeAdapter) else preset(getattr(adapter, "source", ""))
+    return None if isinstance(adapter, LakeAdapter) else AdaptiveRateLimiter(**documented(adapter))
 
 
 def moment(value: Any, name: str) -> Any:
