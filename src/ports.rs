@@ -153,6 +153,13 @@ pub trait DataAdapter: Send + Sync {
     fn lookup(&self) -> String {
         String::new()
     }
+
+    /// Of a source of files, for whole days and months: how long after a bar's end its file may come. Chunks are then
+    /// months (below 1h) or years, whatever the strategy, and an answer settles nothing about younger bars after its
+    /// last row. `None`: the source answers for single bars, at once.
+    fn file_delay(&self, _timeframe: Timeframe) -> Option<Duration> {
+        None
+    }
 }
 
 /// What is remembered of one series.

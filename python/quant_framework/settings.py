@@ -26,6 +26,7 @@ BUILT_IN = tuple(
         ("coinalyze", "adapters:CoinalyzeAdapter"),
         ("binance", "adapters:BinanceAdapter"),
         ("binance_usdm", "adapters:binance_usdm"),
+        ("binance_archive", "adapters:BinanceArchiveAdapter"),
         ("ccxt", "ccxt_adapter:CcxtAdapter"),
     )
 )
@@ -148,7 +149,7 @@ def open_limiter(adapter: IDataAdapter, place: str | None = None, password: str 
     from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
 
     limits = documented(adapter)
-    if not limits:
-        return AdaptiveRateLimiter()
+    if not limits.get("windows"):
+        return AdaptiveRateLimiter(**limits)
     scope = getattr(adapter, "quota_scope", adapter.source)
     return AdaptiveRateLimiter(**limits, place=place or rate_limit_url(), scope=scope, password=password)

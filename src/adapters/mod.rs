@@ -1,5 +1,6 @@
 //! Sources of market data.
 
+pub mod archive;
 pub mod binance;
 pub mod coinalyze;
 mod http;

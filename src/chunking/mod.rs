@@ -2,9 +2,11 @@
 //! where a range starts, so that a run that resumes with other ends cuts alike.
 
 mod adaptive;
+mod calendar;
 mod fixed;
 
 pub use adaptive::AdaptiveChunkStrategy;
+pub use calendar::CalendarChunkStrategy;
 pub use fixed::FixedChunkStrategy;
 
 use crate::ports::{ChunkStrategy, Page};

@@ -12,6 +12,7 @@ use super::foreign::{EventLoop, Foreign, ForeignAdapter};
 use super::policy::overrides;
 use super::runtime::awaitable;
 use super::writer::LakeAdapter;
+use crate::adapters::archive;
 use crate::adapters::binance::{self, BinanceSettings, Venue};
 use crate::adapters::coinalyze::{self, CoinalyzeSettings, MarketChoice};
 use crate::clock::SystemClock;
@@ -108,6 +109,29 @@ impl NativeAdapter {
     #[getter]
     fn quota_scope(&self) -> &str {
         &self.quota_scope
+    }
+
+    /// What determines the rows beside their series.
+    #[getter]
+    fn fingerprint(&self) -> String {
+        self.adapter.fingerprint()
+    }
+
+    /// What determines the meaning of a name.
+    #[getter]
+    fn lookup(&self) -> String {
+        self.adapter.lookup()
+    }
+
+    /// What looking a name up costs of the quota.
+    #[getter]
+    fn resolve_weight(&self) -> u32 {
+        self.adapter.resolve_weight()
+    }
+
+    /// Of a source of files: how many seconds after a bar's end its file may come; else `None`.
+    fn file_delay(&self, timeframe: &str) -> PyResult<Option<f64>> {
+        Ok(self.adapter.file_delay(timeframe.parse()?).map(|delay| delay.as_secs_f64()))
     }
 
     /// `{"rows_per_request", "weight", "prices", "retention_bars"}`; `InvalidError` where the source has no such data.
@@ -210,6 +234,30 @@ impl BinanceAdapter {
         Ok(NativeAdapter::with(Self, adapter, scope))
     }
 }
+/// Binance's public archive, native.
+#[pyclass(frozen, subclass, extends = NativeAdapter, module = "quant_framework._core")]
+pub(super) struct BinanceArchiveAdapter;
+
+#[pymethods]
+impl BinanceArchiveAdapter {
+    #[new]
+    #[pyo3(signature = (market="spot", base_url=None))]
+    fn new(market: &str, base_url: Option<&str>) -> PyResult<PyClassInitializer<Self>> {
+        let clock = Arc::new(SystemClock::default());
+        let adapter =
+            archive::BinanceArchiveAdapter::new(market.parse::<archive::Market>()?, base_url, clock)?;
+        Ok(NativeAdapter::with(Self, adapter, Self::limited_as().to_owned()))
+    }
+
+    /// Whose documented limit holds: the archive has none, its namesake has.
+    #[classattr]
+    fn limited_as() -> &'static str {
+        "binance_archive"
+    }
+}
+
+/// What a Python class overrides where it is not the native adapter any more.
+const METHODS: [&str; 4] = ["fetch", "capability", "resolve", "is_exact"];
 
 /// The native adapter behind `object`, or `object` itself as an adapter.
 pub(super) fn adapter_from(
@@ -217,7 +265,7 @@ pub(super) fn adapter_from(
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn DataAdapter>> {
     if let Ok(native) = object.cast::<NativeAdapter>()
-        && !overrides::<NativeAdapter>(object, &["fetch", "capability", "resolve", "is_exact"])?
+        && !overrides::<NativeAdapter>(object, &METHODS)?
     {
         return Ok(Arc::clone(&native.get().adapter));
     }

@@ -176,6 +176,14 @@ impl DataAdapter for ForeignAdapter {
     fn lookup(&self) -> String {
         self.attribute("lookup").unwrap_or_default()
     }
+
+    fn file_delay(&self, timeframe: Timeframe) -> Option<Duration> {
+        Python::attach(|py| {
+            let object = self.foreign.object.bind(py);
+            let said = object.call_method1("file_delay", (timeframe.to_string(),)).ok()?;
+            Duration::try_from_secs_f64(said.extract().ok()?).ok()
+        })
+    }
 }
 
 impl ForeignAdapter {

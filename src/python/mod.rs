@@ -28,7 +28,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::adapter::{BinanceAdapter, CoinalyzeAdapter, FetchRequest, NativeAdapter};
+    use super::adapter::{
+        BinanceAdapter, BinanceArchiveAdapter, CoinalyzeAdapter, FetchRequest, NativeAdapter,
+    };
+    #[pymodule_export]
     #[pymodule_export]
     use super::backfill::Backfill;
     #[pymodule_export]

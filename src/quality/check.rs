@@ -1,6 +1,8 @@
 //! The checks that every fetched answer passes: inside what was asked, on the grid, one row per bar, only closed bars,
 //! and prices that can be true. Single rows that fail are kept apart, with the reason.
 
+use std::time::Duration;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
@@ -141,13 +143,20 @@ pub fn gaps(ts: &[Millis], range: TimeRange, timeframe: Timeframe) -> Vec<TimeRa
 }
 
 /// How long a source may be late with a bar that has closed, at least; a whole bar where that is longer.
-const GRACE: Millis = 600_000;
+pub const GRACE: Duration = Duration::from_secs(600);
 
 /// The part of `range` that an answer settles: all up to its last row, and beyond that only what is so old that the
-/// source would have it; it may be late with the newest bars. `None` where it settles nothing. `ts` in order.
-pub fn settled(ts: &[Millis], range: TimeRange, timeframe: Timeframe, now: Millis) -> Option<TimeRange> {
+/// source would have it; it may be `late` with the newest bars (see [`GRACE`]). `None` where it settles nothing. `ts`
+/// in order.
+pub fn settled(
+    ts: &[Millis],
+    range: TimeRange,
+    timeframe: Timeframe,
+    now: Millis,
+    late: Duration,
+) -> Option<TimeRange> {
     let told = ts.last().map_or(range.start(), |last| timeframe.next(timeframe.floor(*last)));
-    let silent_from = timeframe.floor(now - GRACE.max(timeframe.shortest()));
+    let silent_from = timeframe.floor(now - (late.as_millis() as Millis).max(timeframe.shortest()));
     TimeRange::non_empty(range.start(), range.end().min(told.max(silent_from)))
 }
 
@@ -252,7 +261,7 @@ mod tests {
         let minutes = |to: i64| TimeRange::new(0, to * 60_000).ok();
         let end = |last: Option<i64>, now: i64| {
             let ts: Vec<Millis> = last.iter().map(|minute| minute * 60_000).collect();
-            settled(&ts, range(30), MINUTE, now * 60_000)
+            settled(&ts, range(30), MINUTE, now * 60_000, GRACE)
         };
         assert_eq!(end(Some(29), 30), minutes(30), "the newest bar is there");
         assert_eq!(end(Some(24), 30), minutes(25), "the source may be late with five bars");
@@ -261,7 +270,7 @@ mod tests {
         assert_eq!(end(None, 1000), minutes(30), "what is old is settled");
         assert_eq!(end(None, 5), None);
         let (days, day) = (TimeRange::new(0, 3 * 86_400_000).unwrap(), Timeframe::Minutes(1440));
-        let found = settled(&[86_400_000], days, day, 3 * 86_400_000 + 3_600_000);
+        let found = settled(&[86_400_000], days, day, 3 * 86_400_000 + 3_600_000, GRACE);
         assert_eq!(found, TimeRange::new(0, 2 * 86_400_000).ok(), "nor with the last whole bar");
     }
 

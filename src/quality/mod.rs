@@ -7,7 +7,7 @@ mod ledger;
 mod reconcile;
 mod validate;
 
-pub use check::{Checked, check, facts, gaps, settled};
+pub use check::{Checked, GRACE, check, facts, gaps, settled};
 pub(crate) use check::{same_row, sorted};
 pub use ledger::{Evidence, GapKind, Hole, Ledger, Patience};
 pub use reconcile::{Reconciliation, Tolerance, reconcile};

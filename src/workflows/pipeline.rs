@@ -325,7 +325,8 @@ impl Pipeline {
         let fetched = Fetched { batch: checked.batch, ..fetched };
         let answer = |range| Answer { range, fetched, quarantined: checked.quarantined, asked };
         if !truncated {
-            return Ok(quality::settled(&told, chunk.range, timeframe, now).map(answer));
+            let late = task.file_delay.unwrap_or(quality::GRACE);
+            return Ok(quality::settled(&told, chunk.range, timeframe, now, late).map(answer));
         }
         let last = told.last().map(|last| timeframe.next(timeframe.floor(*last)));
         let settled = last.and_then(|last| TimeRange::non_empty(chunk.range.start(), last));

@@ -150,6 +150,7 @@ fn series_of(parts: &Parts, spec: &BackfillSpec, symbol: &str) -> Vec<Series> {
 /// Loads one series' checkpoint and finds what is missing.
 async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task> {
     let capability = parts.adapter.capability(series.data_type, series.timeframe)?;
+    let file_delay = parts.adapter.file_delay(series.timeframe);
     let key: Arc<str> = series.to_string().into();
     let fingerprint = parts.adapter.fingerprint();
     let mut checkpoint = parts.store.load(&key).await?.unwrap_or_default();
@@ -182,6 +183,7 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
     Ok(Task::new(Start {
         series,
         capability,
+        file_delay,
         wanted,
         cutoff,
         missing,

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use crate::chunking::CalendarChunkStrategy;
 use crate::coverage::{Coverage, State};
 use crate::error::Result;
 use crate::ports::{Capability, Checkpoint, ChunkStrategy};
@@ -33,6 +35,8 @@ pub(super) struct Task {
     pub(super) series: Series,
     pub(super) key: Arc<str>,
     pub(super) capability: Capability,
+    /// Of a source of files: see `DataAdapter::file_delay`.
+    pub(super) file_delay: Option<Duration>,
     /// What is wanted: closed bars only, on the grid. `None` where no bar has closed yet.
     pub(super) wanted: Option<TimeRange>,
     /// Bars before are gone at the source.
@@ -64,6 +68,7 @@ pub(super) struct Task {
 pub(super) struct Start {
     pub(super) series: Series,
     pub(super) capability: Capability,
+    pub(super) file_delay: Option<Duration>,
     pub(super) wanted: Option<TimeRange>,
     pub(super) cutoff: Millis,
     pub(super) missing: Vec<TimeRange>,
@@ -79,6 +84,7 @@ impl Task {
         let Start {
             series,
             capability,
+            file_delay,
             wanted,
             cutoff,
             missing,
@@ -93,6 +99,7 @@ impl Task {
             key: series.to_string().into(),
             series,
             capability,
+            file_delay,
             wanted,
             cutoff,
             missing,
@@ -221,6 +228,9 @@ impl Task {
     /// The first chunk of `range`. What is asked for again goes with what comes after it, if a page holds both.
     pub(super) fn first_chunk(&self, range: TimeRange, strategy: &dyn ChunkStrategy) -> TimeRange {
         let (timeframe, page) = (self.series.timeframe, self.capability.prices.page());
+        if self.file_delay.is_some() {
+            return CalendarChunkStrategy.first_chunk(range, timeframe, page);
+        }
         let fits = |range: &TimeRange| timeframe.count(range.start(), range.end()) <= u64::from(page.most);
         if self.holes.is_some() && self.asks.merges(range.start()) && fits(&range) {
             return range;

@@ -11,7 +11,16 @@ from quant_framework import _core
 from quant_framework._core import Batch, FetchRequest
 from quant_framework.ingestion.ccxt_adapter import CcxtAdapter
 
-__all__ = ["Batch", "BinanceAdapter", "CcxtAdapter", "CoinalyzeAdapter", "FetchRequest", "Fetched", "binance_usdm"]
+__all__ = [
+    "Batch",
+    "BinanceAdapter",
+    "BinanceArchiveAdapter",
+    "CcxtAdapter",
+    "CoinalyzeAdapter",
+    "FetchRequest",
+    "Fetched",
+    "binance_usdm",
+]
 
 RETENTION = 2000
 """Intraday points that Coinalyze keeps (documented: 1,500 to 2,000; daily bars for ever)."""
@@ -26,6 +35,27 @@ class Fetched(NamedTuple):
     """The source cut the answer short: what lies after the last row is asked for again."""
     lineage: Mapping[str, str] = MappingProxyType({})
     """Where the rows come from, without secrets; kept with the object that they are written to."""
+
+
+class BinanceArchiveAdapter(_core.BinanceArchiveAdapter):
+    """Binance's public archive of whole days and months (data.binance.vision): no key, no quota, years deep.
+
+    OHLCV of every timeframe but 1w, and of ``usdm`` open interest at 5m (the value at the end of each five minutes,
+    stamped by their start). The series are those of Binance's REST interface (``binance``, ``binance_usdm``), so that a
+    backfill from here is continued from there. Days come one to three days late: younger ones stay unknown.
+
+    Args:
+        market: ``spot``, or ``usdm`` for futures margined in stable coins.
+        base_url: another server that has the archive's files.
+
+    Raises:
+        InvalidError: no such market, or a wrong URL.
+
+    """
+
+    def __new__(cls, market: str = "spot", base_url: str | None = None) -> BinanceArchiveAdapter:
+        """Build the native adapter; see the class."""
+        return super().__new__(cls, market, base_url)
 
 
 class CoinalyzeAdapter(_core.CoinalyzeAdapter):

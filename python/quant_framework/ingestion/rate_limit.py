@@ -30,6 +30,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # https://developers.binance.com: request weight by address, counted in minutes of the clock.
     "binance": {"windows": ((6000, 60.0, "fixed"),), "base_rate": 20, "max_rate": 50, "min_rate": 1},
     "binance_usdm": {"windows": ((2400, 60.0, "fixed"),), "base_rate": 20, "max_rate": 40, "min_rate": 1},
+    # https://github.com/binance/binance-public-data: files, no limit; freqtrade uses 100 connections.
+    "binance_archive": {"base_rate": None},
     # https://bybit-exchange.github.io/docs/v5/rate-limit: 600 requests in 5 s and address; over it 10 minutes of 403.
     "bybit": {"windows": ((600, 5.0),), "base_rate": 20, "max_rate": 100, "min_rate": 1},
     # https://www.okx.com/docs-v5: history candles, 20 requests in 2 s and address.
@@ -160,7 +162,8 @@ class SharedRateLimiter(AdaptiveRateLimiter):
 
 def documented(adapter: Any) -> dict[str, Any]:
     """What ``adapter``'s source documents, in ``PRESETS`` or in its own ``rate_limit``; empty where neither says."""
-    return PRESETS.get(getattr(adapter, "source", "")) or getattr(adapter, "rate_limit", None) or {}
+    name = getattr(adapter, "limited_as", getattr(adapter, "source", ""))
+    return PRESETS.get(name) or getattr(adapter, "rate_limit", None) or {}
 
 
 def preset(source: str, **options: Any) -> AdaptiveRateLimiter:

@@ -57,7 +57,8 @@ class Number(float):
         return self.text
 
 
-def _noise(seed: int, at: int) -> int:
+def noise(seed: int, at: int) -> int:
+    """A whole number below 2**32, the same in every run."""
     value = (seed * 0x9E3779B1 + at * 0x85EBCA77) & 0xFFFFFFFF
     value ^= value >> 15
     value = (value * 0x2C1B3C6D) & 0xFFFFFFFF
@@ -68,7 +69,7 @@ def synthetic(kind: str, symbol: str, interval: str, at: int) -> dict | None:
     """The item of ``kind`` (such as ``ohlcv-history``) that opens at ``at`` seconds; ``None`` for none."""
     seed = crc32(f"{kind}/{symbol}/{interval}".encode())
     step = LENGTHS[interval]
-    now, then = _noise(seed, at // step), _noise(seed, at // step + 1)
+    now, then = noise(seed, at // step), noise(seed, at // step + 1)
     if kind == "liquidation-history":
         # Sparse: most buckets saw no liquidation.
         return {"t": at, "l": now % 5000 / 8, "s": then % 5000 / 8} if now % 7 == 0 else None

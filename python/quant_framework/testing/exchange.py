@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from quant_framework.testing import bars, markets
+from quant_framework.testing.archive import OfflineArchive
 from quant_framework.testing.faults import Fault, FaultBox, spoil
 from quant_framework.testing.limits import Limits, Meter, Verdict
 from quant_framework.testing.server import PROTOCOLS, Server
@@ -79,6 +80,7 @@ class OfflineExchange:
         self.now, self.latency = now, latency
         self.faults = FaultBox(faults)
         self.ledger: list[dict] = []
+        self.archive = OfflineArchive()
         self._markets = self._listed() if markets is None else list(markets)
         self.listings = self._listings()
         self._lock = threading.Lock()

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from quant_framework.testing.archive import ROOT
 from quant_framework.testing.binance import Binance
 from quant_framework.testing.coinalyze import Coinalyze
 from quant_framework.testing.faults import STATUSES, Fault
@@ -58,6 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "admin/stats":
             self._send(200, json.dumps(exchange.stats()).encode())
             return
+        if path.startswith(ROOT):
+            self._archive(path)
+            return
         request = Request(path, query, self.headers.get("api_key") or query.pop("api_key", None))
         protocol = protocol_of(path)
         weight = protocol.weight(exchange, request)
@@ -85,6 +89,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(400, message(str(error)))
             return
         self._send(200, b"{}")
+
+    def _archive(self, path: str) -> None:
+        """A file of Binance's archive, which has neither keys nor a limit."""
+        exchange = self.server.exchange
+        fault = exchange.faults.take(path, (), True)
+        status, body = exchange.archive.answer(path, exchange.now())
+        if fault is not None and fault.kind in STATUSES:
+            status, body = int(fault.kind), message("injected")
+        is_broken = fault is not None and fault.kind in ("disconnect", "truncated_body")
+        exchange.record(path=path, weight=0, status=0 if is_broken else status)
+        if is_broken:
+            self._break_off(body if fault.kind == "truncated_body" else b"")
+        else:
+            self._send(status, body)
 
     def _answer(self, protocol: Protocol, request: Request, weight: int) -> Answer:
         exchange, limit = self.server.exchange, protocol.limit(request)

@@ -243,10 +243,11 @@ impl DataAdapter for BinanceAdapter {
         })
     }
 
+    /// That of the archive, so that its series go on here.
     fn fingerprint(&self) -> String {
         match self.venue {
-            Venue::Spot => "binance/spot/v3".to_owned(),
-            Venue::UsdM => "binance/usdm/v1".to_owned(),
+            Venue::Spot => "binance/v1 spot".to_owned(),
+            Venue::UsdM => "binance/v1 usdm".to_owned(),
         }
     }
 
