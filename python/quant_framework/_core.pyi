@@ -59,7 +59,29 @@ def repair_checkpoints(
     names_only: bool = False,
 ) -> Awaitable[dict[str, Any]]: ...
 def bars_before(end: datetime, timeframe: str, bars: int) -> datetime: ...
-def validate_rows(lake: BronzeWriter, series: str, start: datetime, end: datetime) -> Awaitable[dict[str, Any]]: ...
+def check_wanted(thresholds: Mapping[str, float] | None = None, checks: Sequence[str] | None = None) -> None: ...
+def known_checks() -> tuple[int, list[tuple[str, str, str, str]], list[tuple[str, float]]]: ...
+def check_rows(
+    rows: Any,
+    series: str,
+    start: datetime,
+    end: datetime,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    checks: Sequence[str] | None = None,
+) -> dict[str, Any]: ...
+def restated_rows(series: str, older: Any, newer: Any) -> dict[str, Any]: ...
+def validate_rows(
+    lake: BronzeWriter,
+    series: str,
+    start: datetime,
+    end: datetime,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    checks: Sequence[str] | None = None,
+    checkpoint_store: Any = None,
+    roll_up: str | None = None,
+) -> Awaitable[dict[str, Any]]: ...
 def reconcile_rows(
     lake: BronzeWriter,
     series: Sequence[str],
@@ -68,6 +90,10 @@ def reconcile_rows(
     *,
     tolerance: float = 0.001,
     volume_tolerance: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    checks: Sequence[str] | None = None,
+    checkpoint_store: Any = None,
+    reports: ReportWriter | None = None,
 ) -> Awaitable[dict[str, Any]]: ...
 def resample(
     rows: Any,
@@ -203,6 +229,7 @@ class BronzeWriter:
     def prepare(self) -> Awaitable[None]: ...
     def address(self, series: str) -> str: ...
     def read(self, series: str, start: datetime, end: datetime) -> Awaitable[Batch]: ...
+    def first(self, series: str) -> Awaitable[datetime | None]: ...
     def series(self, prefix: str = "") -> Awaitable[list[str]]: ...
     def tidy(self, path: str, oldest: str) -> Awaitable[str | None]: ...
     def write(self, series: str, range: _Range, batch: Any) -> Awaitable[dict[str, Any]]: ...
@@ -228,6 +255,22 @@ class SilverWriter:
     def compact(
         self, series: str, start: datetime | None = None, end: datetime | None = None
     ) -> Awaitable[dict[str, int]]: ...
+
+class ReportWriter:
+    def __new__(
+        cls,
+        url: str,
+        *,
+        endpoint_url: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+        region: str | None = None,
+        path_style: bool | None = None,
+        ca_file: str | PathLike[str] | None = None,
+    ) -> Self: ...
+    @property
+    def url(self) -> str: ...
 
 @final
 class LakeAdapter:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import checkpoint_cli, config_cli, lake_cli, repair_cli, settings
+from quant_framework import checkpoint_cli, config_cli, lake_cli, repair_cli, settings, validate_cli
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -97,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
         where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
         command.add_argument("--checkpoint", help=where)
     config_cli.add_to(commands)
+    validate_cli.add_to(commands, moment)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     return root
@@ -207,10 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
     try:
-        parts = (checkpoint_cli, config_cli, lake_cli, repair_cli)
-        if command := next(
-            (part.COMMANDS[arguments.command] for part in parts if arguments.command in part.COMMANDS), None
-        ):
+        parts = (checkpoint_cli, config_cli, lake_cli, repair_cli, validate_cli)
+        if command := {name: run for part in parts for name, run in part.COMMANDS.items()}.get(arguments.command):
             return DONE if command(arguments) else FAILED
         if arguments.command == "plan":
             result = asyncio.run(workflow(arguments).plan())

@@ -1,4 +1,4 @@
-"""What the command line does with YAML files of DAGs, without Airflow: ``validate | schema``."""
+"""What the command line does with YAML files of DAGs, without Airflow: ``validate`` of files, ``schema``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from typing import Any
 
 from quant_framework import _core, config_files
 
-TEXTS = {
-    "validate": "check YAML files of DAGs; every error with its file, line and column",
-    "schema": "print the JSON Schema of YAML files of DAGs, for editors",
-}
+TEXT = "print the JSON Schema of YAML files of DAGs, for editors"
 
 
 def add_to(commands: Any) -> None:
-    """Add the commands to a parser's sub-commands."""
-    for name, text in TEXTS.items():
-        commands.add_parser(name, help=text, description=text)
-    commands.choices["validate"].add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
+    """Add the command to a parser's sub-commands."""
+    commands.add_parser("schema", help=TEXT, description=TEXT)
 
 
 def validate(arguments: argparse.Namespace) -> bool:
@@ -42,5 +37,5 @@ def schema(arguments: argparse.Namespace) -> bool:
     return True
 
 
-COMMANDS = {"validate": validate, "schema": schema}
+COMMANDS = {"schema": schema}
 """By name; each answers whether everything is well."""

@@ -43,7 +43,8 @@ def compact(arguments: argparse.Namespace) -> bool:
         print(json.dumps(done))
         return True
     for one in done:
-        print(f"{one['series']}: {one['rows']:,} rows in {one['partitions']} periods, {one['written']} written")
+        aside = f", {one['quarantined']:,} rows in quarantine" if one["quarantined"] else ""
+        print(f"{one['series']}: {one['rows']:,} rows in {one['partitions']} periods, {one['written']} written{aside}")
     print(f"{len(done)} series", file=sys.stderr)
     return True
 

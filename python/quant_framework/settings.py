@@ -61,6 +61,11 @@ def derived_url(lake: str | None = None) -> str:
     return os.environ.get("QUANT_FRAMEWORK_DERIVED") or _beside(lake, "derived")
 
 
+def reports_url(lake: str | None = None) -> str:
+    """``QUANT_FRAMEWORK_REPORTS``, else the folder ``reports`` beside the lake."""
+    return os.environ.get("QUANT_FRAMEWORK_REPORTS") or _beside(lake, "reports")
+
+
 def _beside(lake: str | None, name: str) -> str:
     lake = (lake or lake_url()).rstrip("/")
     beside, _, last = lake.rpartition("/")

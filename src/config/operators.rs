@@ -73,8 +73,11 @@ const VALIDATION: Operator = Operator {
         &[
             STAGED,
             argument("series", Kind::Series, "Which series of the lake.").nullable().template(),
+            argument("roll_up", Kind::Timeframe, "Bars of the same market that must add up to these.")
+                .nullable(),
             FAIL_ON,
         ],
+        CHECKS,
         RANGE,
         PLACES,
     ],
@@ -151,8 +154,17 @@ const VALIDATION_WORKFLOW: Operator = Operator {
             argument("tolerance", Kind::Number { least: 0.0 }, "By what fraction values may differ."),
             argument("volume_tolerance", Kind::Number { least: 0.0 }, "The same for volumes; null: any.")
                 .nullable(),
+            argument("reports", Kind::Url, "URL of the place for reports.").nullable().template(),
+            argument("write_report", Kind::Flag, "Whether a report is written."),
+            argument(
+                "backfill_holes",
+                Kind::Flag,
+                "Whether bars that one source has and another lacks are fetched.",
+            ),
+            argument("adapter_options", Kind::Map, "Options of the sources' adapters.").nullable(),
             FAIL_ON,
         ],
+        CHECKS,
         RANGE,
         PLACES,
     ],
@@ -240,6 +252,12 @@ const SOURCE: &[Argument] = &[
     argument("max_wait", Kind::Number { least: 0.0 }, "Longest wait for quota, in seconds; null: any.")
         .nullable(),
     argument("resume", Kind::Choice(&["always", "never"]), "Whether checkpoints count."),
+];
+
+/// Of every operator that looks at rows.
+const CHECKS: &[Argument] = &[
+    argument("thresholds", Kind::Map, "From where on something is a finding, by name.").nullable(),
+    argument("checks", TEXTS, "Ids or codes of the checks that count; by default all.").nullable(),
 ];
 
 const FAIL_ON: Argument =

@@ -18,6 +18,10 @@ use crate::records::Batch;
 
 /// How the names of lineage begin in an object's key-value metadata.
 const OURS: &str = "quant_framework.";
+/// The name of the lineage that counts rows.
+const ROWS: &str = "quant_framework.rows";
+/// Rows that are read in one piece.
+const MOST: usize = 1 << 20;
 
 /// What pages are compressed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,11 +130,23 @@ pub(super) fn encode_rows(
 
 /// The rows of a Parquet object.
 pub fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>> {
+    decode_with_rows(bytes).map(|(batches, _)| batches)
+}
+
+/// The rows of a Parquet object, and how many its lineage says there are.
+pub(super) fn decode_with_rows(bytes: Bytes) -> Result<(Vec<RecordBatch>, Option<u64>)> {
     let failed = |error: String| Error::data(format!("not a readable Parquet object: {error}"));
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| failed(error.to_string()))?;
+    let file = builder.metadata().file_metadata();
+    let rows = usize::try_from(file.num_rows()).unwrap_or_default();
+    let pairs = file.key_value_metadata().into_iter().flatten();
+    let said = pairs.filter(|pair| pair.key == ROWS).find_map(|pair| pair.value.as_ref()?.parse().ok());
+    // In one piece where it is no giant: joining pieces is a copy.
     let reader =
-        ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(ParquetRecordBatchReaderBuilder::build);
-    let reader = reader.map_err(|error| failed(error.to_string()))?;
-    reader.collect::<std::result::Result<_, _>>().map_err(|error| failed(error.to_string()))
+        builder.with_batch_size(rows.clamp(1, MOST)).build().map_err(|error| failed(error.to_string()))?;
+    let batches = reader.collect::<std::result::Result<_, _>>().map_err(|error| failed(error.to_string()))?;
+    Ok((batches, said))
 }
 
 /// What an object's lineage says of `name`; `None` where it says nothing or cannot be read.

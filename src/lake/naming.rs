@@ -67,7 +67,7 @@ pub fn cell(timeframe: Timeframe, at: Millis) -> Option<TimeRange> {
 }
 
 /// The period of silver that `at` lies in, a month below 1h and else a year, and the name of its object.
-pub fn period(timeframe: Timeframe, at: Millis) -> Option<(String, TimeRange)> {
+pub(super) fn period(timeframe: Timeframe, at: Millis) -> Option<(String, TimeRange)> {
     let month = Timeframe::Month.floor(at);
     let is_short = matches!(timeframe, Timeframe::Minutes(minutes) if minutes < 60);
     let time = DateTime::from_timestamp_millis(month).unwrap_or_default();

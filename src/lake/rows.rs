@@ -46,19 +46,6 @@ impl BronzeWriter {
         self.read_objects(series, range, &self.all(series).await?).await
     }
 
-    /// As [`Self::read`], with the rows that lie in its objects and belong to none: for whoever looks for damage.
-    pub async fn read_with_strays(&self, series: &Series, range: TimeRange) -> Result<Batch> {
-        let objects = self.all(series).await?;
-        let inside: Vec<Object> =
-            objects.into_iter().filter(|object| object.range.intersect(range).is_some()).collect();
-        let read = iter(inside).map(|object| async move {
-            let rows = self.read_object(series, object).await?;
-            select(&rows, |at| range.contains(at) || !object.range.contains(at))
-        });
-        let parts: Vec<Batch> = read.buffered(WIDTH).try_collect().await?;
-        joined(series, &parts)
-    }
-
     /// As [`Self::read`], of `objects`. `Data` where one of them is gone or cannot be read.
     pub(super) async fn read_objects(
         &self,

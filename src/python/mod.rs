@@ -55,7 +55,10 @@ mod _core {
     #[pymodule_export]
     use super::store::{Checkpoint, CheckpointStore};
     #[pymodule_export]
-    use super::validation::{detect_gaps, reconcile_rows, validate_rows};
+    use super::validation::{
+        ReportWriter, check_rows, check_wanted, detect_gaps, known_checks, reconcile_rows, restated_rows,
+        validate_rows,
+    };
     #[pymodule_export]
     use super::writer::{BronzeWriter, LakeAdapter};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::batch::{Batch, from_python};
-use super::convert::{plain, range, s3_settings, span};
+use super::convert::{datetime, plain, range, s3_settings, span};
 use super::foreign::{EventLoop, Foreign, ForeignWriter};
 use super::policy::overrides;
 use super::runtime::awaitable;
@@ -80,6 +80,14 @@ impl BronzeWriter {
         let range = span(start, end)?;
         let writer = Arc::clone(&self.writer);
         awaitable(py, async move { writer.read(&series, range).await }, |_, rows| Ok(Batch(rows)))
+    }
+
+    /// When the first object of `series` (its key) begins, `None` where there is none; read off the names alone.
+    fn first<'py>(&self, py: Python<'py>, series: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (writer, series) = (Arc::clone(&self.writer), series.parse::<Series>()?);
+        awaitable(py, async move { writer.all(&series).await }, |_, objects| {
+            Ok(objects.first().map(|object| datetime(object.range.start())))
+        })
     }
 
     /// The keys of the series that have rows here and begin with `prefix`, in order.

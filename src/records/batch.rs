@@ -75,6 +75,12 @@ impl Batch {
         Ok(Self { data_type: self.data_type, rows })
     }
 
+    /// `len` rows from `from` on. No copy.
+    #[must_use]
+    pub fn slice(&self, from: usize, len: usize) -> Self {
+        Self { data_type: self.data_type, rows: self.rows.slice(from, len) }
+    }
+
     /// The rows whose `ts` lies in `range`; rows must be in time order. No copy.
     #[must_use]
     pub fn within(&self, range: TimeRange) -> Self {

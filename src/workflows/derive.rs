@@ -195,7 +195,7 @@ fn periods(objects: &[Object], timeframe: Timeframe, range: Option<TimeRange>) -
         // A week that opens in December is made of rows of January, too.
         let mut at = timeframe.floor(part.start());
         while at < part.end() {
-            let Some((_, whole)) = period(timeframe, at) else { break };
+            let Some(whole) = period(timeframe, at) else { break };
             found.insert(whole.start(), whole);
             at = whole.end();
         }

@@ -20,4 +20,4 @@ pub use derive::{Derived, Gap, LeftOut, Source, merge_series, resample_series, r
 pub use gaps::{HoleRepair, detect_gaps};
 pub use repair::{RepairReport, RepairSpec, repair};
 pub use tally::{Snapshot, Tally};
-pub use validation::{Pair, ValidationReport, reconcile, validate};
+pub use validation::{Addresses, Hole, Look, Pair, ValidationReport, Wanted, reconcile, validate};

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +12,10 @@ from urllib.parse import quote
 import pytest
 
 from conftest import END, START, Context
-from quant_framework.ingestion.adapters import CoinalyzeAdapter
+from quant_framework._core import known_checks
+from quant_framework.ingestion.adapters import Batch, CoinalyzeAdapter
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.tasks.running import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,3 +106,28 @@ async def test_the_sources_page_runs(exchange, tmp_path, capsys):
     assert result["status"] == "success"
     # Three markets of 93 bars and 93 rates.
     assert result["records_written"] == 6 * 93
+
+
+def test_the_validation_page_runs_and_its_table_is_the_code(tmp_path, capsys):
+    lake, key = BronzeWriter((tmp_path / "bronze").as_uri()), "coinalyze/ohlcv/BTCUSDT_PERP.A/1h"
+    hours = [START + hour * timedelta(hours=1) for hour in range(336)]
+    bars = [(at, 2.0, 3.0, 1.0, 2.0, 7.0) for at in hours]
+    for one, rows in (
+        (key, [*bars[:9], (hours[9], 2.0, 1.0, 1.0, 2.0, 7.0), *bars[10:]]),
+        ("other/ohlcv/BTCUSDT/1h", bars),
+    ):
+        wait_for(lake.write, one, (START, END), Batch("ohlcv", rows))
+    places = {"LAKE": lake.url, "CHECKPOINT": (tmp_path / "none").as_uri(), "REPORTS": (tmp_path / "reports").as_uri()}
+    names = run_snippets("docs/validation.md", 3, START=START, END=END, SILVER=str(tmp_path / "silver"), **places)
+    assert capsys.readouterr().out.startswith("error values P1 1 2026-01-05T09:00:00Z\n")
+    assert [one["check"] for one in names["at_hand"]["findings"]] == ["values"]
+    assert (len(names["silver"]), len(names["aside"]), names["done"]["quarantined"]) == (335, 1, 1)
+    page = (ROOT / "docs" / "validation.md").read_text()
+    version, checks, thresholds = known_checks()
+    assert re.findall(r"^\| `(\w+)` \| (\w\d) \| (\w+) \|", page, re.MULTILINE) == [
+        one[:3] for one in map(tuple, checks)
+    ]
+    for name, value in thresholds:
+        said = re.search(rf"`{name}` (infinite|[0-9.]+[0-9])", page).group(1)
+        assert float(said.replace("infinite", "inf")) == value
+    assert version == 1

@@ -24,7 +24,7 @@ from pyarrow.fs import S3FileSystem
 from conftest import END, START
 from orchestration_runs import BTC, ETH, HOURS, KEY, VALUES, Xcoms, execute, had, places, run_dag, span, stored
 from quant_framework.cli import main
-from quant_framework.errors import DataError, InvalidError
+from quant_framework.errors import InvalidError
 from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
 from quant_framework.orchestration.operators import (
     BackfillOperator,
@@ -94,9 +94,9 @@ def test_three_readers_see_one_dataset(home, exchange):
     wanted = [(at, *values) for _, at, *values in had(exchange, BTC)]
     table = pyarrow.dataset.dataset(root, partitioning="hive").to_table()
     arrow = list(zip(table["ts"].cast("int64").to_pylist(), *(table[name].to_pylist() for name in VALUES), strict=True))
-    frame = polars.read_parquet(f"{root}/**/*.parquet", hive_partitioning=True)
+    frame = polars.read_parquet(f"{root}/source=*/**/*.parquet", hive_partitioning=True)
     polar = frame.select(polars.col("ts").dt.epoch("ms"), *VALUES).rows()
-    query = f"SELECT epoch_ms(ts), {', '.join(VALUES)} FROM read_parquet('{root}/**/*.parquet', hive_partitioning=true)"
+    query = f"SELECT epoch_ms(ts), {', '.join(VALUES)} FROM read_parquet('{root}/source=*/**/*.parquet')"
     duck = duckdb.sql(f"{query} WHERE timeframe = '1h' AND symbol = '{BTC}' ORDER BY 1").fetchall()
     assert arrow == polar == duck == wanted
 
@@ -120,20 +120,38 @@ def test_the_row_of_the_later_object_counts(tmp_path):
     put(lake, START + 8 * HOUR, 4, close=3.0)
     put(lake, START + 9 * HOUR, 3, close=3.0)
     done = compact(KEY, lake=lake)
-    assert {name: done[name] for name in ("rows", "repeated", "replaced")} == {"rows": 12, "repeated": 3, "replaced": 2}
+    counts = {"rows": 12, "repeated": 3, "replaced": 2, "quarantined": 2}
+    assert {name: done[name] for name in counts} == counts
     table = pyarrow.dataset.dataset(tmp_path / "silver").to_table()
     assert table["close"].to_pylist() == [2.0] * 8 + [3.0] * 4
 
 
-def test_a_bar_that_cannot_be_is_named_and_the_old_object_stays(tmp_path):
-    lake = BronzeWriter((tmp_path / "bronze").as_uri())
+def aside(silver: Path) -> list[tuple]:
+    table = pyarrow.concat_tables(
+        pyarrow.parquet.read_table(path) for path in (silver / "_quarantine").rglob("*.parquet")
+    )
+    assert table.column_names[-2:] == ["reason", "checks_version"]
+    return sorted(zip(table["ts"].to_pylist(), table["close"].to_pylist(), table["reason"].to_pylist(), strict=True))
+
+
+def test_bars_that_cannot_be_are_kept_aside_and_no_reader_of_silver_sees_them(tmp_path):
+    lake, silver = BronzeWriter((tmp_path / "bronze").as_uri()), tmp_path / "silver"
     put(lake, START, 10)
-    compact(KEY, lake=lake)
-    before = objects(tmp_path / "silver")
     put(lake, START + 10 * HOUR, 5, close=99.0)
-    with pytest.raises(DataError, match=rf"bronze of {KEY}: the bar of 2026-01-05T10:00:00Z cannot be true"):
-        compact(KEY, lake=lake)
-    assert objects(tmp_path / "silver") == before
+    done = compact(KEY, lake=lake)
+    assert (done["rows"], done["quarantined"]) == (10, 5)
+    assert aside(silver) == [(START + hour * HOUR, 99.0, "values") for hour in range(10, 15)]
+    assert pyarrow.dataset.dataset(silver, partitioning="hive").to_table().num_rows == 10
+    assert len(polars.read_parquet(f"{silver}/source=*/**/*.parquet", hive_partitioning=True)) == 10
+    query = f"SELECT count(*) FROM read_parquet('{silver}/source=*/**/*.parquet')"
+    assert duckdb.sql(query).fetchall() == [(10,)]
+    before = objects(silver)
+    assert compact(KEY, lake=lake)["written"] == 0
+    assert objects(silver) == before, "the same bronze gives the same bytes, those aside too"
+    put(lake, START + 10 * HOUR, 5)
+    done = compact(KEY, lake=lake)
+    assert (done["rows"], done["quarantined"]) == (15, 0)
+    assert aside(silver) == [], "bronze was corrected"
 
 
 KILLED = """

@@ -52,11 +52,16 @@ def lake(home, exchange) -> Path:
 Rows = list[dict]
 
 
-def change(path: Path, edit: Callable[[Rows], Rows]) -> None:
-    """Rewrite an object's rows with pyarrow, its schema and metadata as they are."""
+ROWS = b"quant_framework.rows"
+
+
+def change(path: Path, edit: Callable[[Rows], Rows], said: int | None = None) -> None:
+    """Rewrite an object's rows with pyarrow, its schema as it is; its metadata says how many rows, or ``said``."""
     table = pyarrow.parquet.ParquetFile(path).read()
     rows = edit(table.to_pylist())
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=table.schema), path)
+    metadata = table.schema.metadata | {ROWS: str(len(rows) if said is None else said).encode()}
+    table = pyarrow.Table.from_pylist(rows, schema=table.schema.with_metadata(metadata))
+    pyarrow.parquet.write_table(table, path)
 
 
 def look(start: datetime = START, end: datetime = END) -> dict:
@@ -89,13 +94,16 @@ DAMAGE = [
     (with_value([7], low=99_999.0), [("values", "error", 1, iso(7))]),
     (with_value([7], low=0.0), [("values", "error", 1, iso(7))]),
     (with_value([7], low=-1.0), [("values", "error", 1, iso(7))]),
-    (with_value([7], close=NAN), [("values", "error", 1, iso(7))]),
-    (with_value([7], open=NAN), [("values", "error", 1, iso(7))]),
-    (with_value([7], high=NAN), [("values", "error", 1, iso(7))]),
-    (with_value([7], high=INFINITE), [("values", "error", 1, iso(7))]),
-    (with_value([0], volume=-0.5), [("values", "error", 1, iso(0))]),
-    (with_value([0], volume=NAN), [("values", "error", 1, iso(0))]),
-    (with_value([0], volume=INFINITE), [("values", "error", 1, iso(0))]),
+    (with_value([7], close=NAN), [("finite", "error", 1, iso(7))]),
+    (with_value([7], open=NAN), [("finite", "error", 1, iso(7))]),
+    (with_value([7], high=NAN), [("finite", "error", 1, iso(7))]),
+    (with_value([7], high=INFINITE), [("finite", "error", 1, iso(7))]),
+    (with_value([0], volume=-0.5), [("volume", "error", 1, iso(0))]),
+    (with_value([0], volume=NAN), [("finite", "error", 1, iso(0))]),
+    (with_value([0], volume=INFINITE), [("finite", "error", 1, iso(0))]),
+    (with_value([3, 4], volume=0.0, trade_count=0, taker_buy_volume=0.0), [("still", "warning", 2, iso(3))]),
+    (with_value([3], trade_count=0), [("trades", "warning", 1, iso(3))]),
+    (with_value([9], taker_buy_volume=1e12), [("taker", "warning", 1, iso(9))]),
     (moved(4, timedelta(minutes=1)), [("grid", "error", 1, "2026-01-05T04:01:00Z"), ("missing", "warning", 1, iso(4))]),
     (without([3, 4, 100]), [("missing", "warning", 3, iso(3))]),
     (without(list(range(168))), [("missing", "warning", 168, iso(0))]),
@@ -116,6 +124,9 @@ TOLD = [
     "negative volume",
     "volume nan",
     "volume infinite",
+    "moved without volume",
+    "volume without trades",
+    "bought more than traded",
     "off the grid",
     "holes",
     "nothing",
@@ -154,8 +165,17 @@ def test_rows_in_two_objects_count_twice(lake):
     (lake / name(150, 180)).write_bytes((lake / name(0, 168)).read_bytes())
     (lake / name(0, 336)).write_bytes((lake / name(168, 336)).read_bytes())
     report = look()
-    assert findings(report)[-1] == ("repeated", "warning", 336, iso(0))
-    assert (report["rows"], report["ok"]) == (2 * HOURS, True)
+    assert findings(report) == [
+        ("outside", "error", 150, iso(0)),
+        ("repeated", "warning", 186, iso(150)),
+        ("overlap", "warning", 3, iso(0)),
+    ], "an object's name says which rows are its own"
+    assert report["rows"] == 2 * HOURS
+
+
+def test_an_object_that_holds_other_rows_than_it_says_is_found(lake):
+    change(lake / name(0, 168), lambda rows: rows, said=169)
+    assert findings(look()) == [("lineage", "error", 1, iso(0))]
 
 
 def test_an_object_that_is_not_there_is_missing_bars(lake):

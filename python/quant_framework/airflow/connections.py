@@ -18,7 +18,7 @@ from quant_framework.ingestion.backfill import (
     MinIOCheckpointStore,
     open_checkpoint_store,
 )
-from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
+from quant_framework.ingestion.writers import BronzeWriter, ReportWriter, SilverWriter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "open_bronze",
     "open_checkpoints",
     "open_limiter",
+    "open_reports",
     "open_silver",
     "refuse_password",
     "refuse_secrets",
@@ -50,7 +51,7 @@ def refuse_password(url: str | None, argument: str) -> None:
 
 def refuse_secrets(**arguments: Any) -> None:
     """``InvalidError`` where an operator's argument holds a secret: Airflow keeps and shows them."""
-    for name in ("lake", "silver", "staging", "checkpoint", "rate_limit"):
+    for name in ("lake", "silver", "staging", "reports", "checkpoint", "rate_limit"):
         refuse_password(arguments.get(name), name)
     options = arguments.get("adapter_options")
     if isinstance(options, dict):
@@ -176,6 +177,12 @@ def open_silver(bronze: BronzeWriter, silver: str | None = None, minio_conn_id: 
     """The silver lake that is made of ``bronze``, by default beside it; credentials as for ``open_bronze``."""
     url = silver or option("silver") or settings.silver_url(bronze.url)
     return SilverWriter(url, bronze, **lake_options(url, minio_conn_id))
+
+
+def open_reports(bronze: BronzeWriter, reports: str | None = None, minio_conn_id: str | None = None) -> ReportWriter:
+    """The place of reports, by default beside ``bronze``; credentials as for ``open_bronze``."""
+    url = reports or option("reports") or settings.reports_url(bronze.url)
+    return ReportWriter(url, **lake_options(url, minio_conn_id))
 
 
 def lake_options(url: str, minio_conn_id: str | None) -> dict[str, Any]:

@@ -73,6 +73,10 @@ OPTIONS = {
         "URL of the silver lake; by default a folder beside the bronze lake.",
         "s3://market-data/silver",
     ),
+    "reports": option(
+        "URL of the place for reports of comparisons; by default a folder beside the bronze lake.",
+        "s3://market-data/reports",
+    ),
     "staging": option(
         "URL of the place where rows wait for the task that writes them; by default a folder beside the lake.",
         "s3://market-data/staging",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quant_framework import _core
 from quant_framework.ingestion.s3 import s3_settings
 
-__all__ = ["BronzeWriter", "SilverWriter"]
+__all__ = ["BronzeWriter", "ReportWriter", "SilverWriter"]
 
 
 class BronzeWriter(_core.BronzeWriter):
@@ -58,8 +58,11 @@ class SilverWriter(_core.SilverWriter):
         bronze: the lake that it is made of.
         endpoint_url: an S3 server other than AWS; this and the rest as for ``BronzeWriter``.
 
+    Rows that cannot be true, and those that a later one contradicts, do not go on: they lie under ``_quarantine/`` with
+    their ``reason`` until bronze holds them no longer.
+
     ``compact(series, start=None, end=None)`` answers a dict of ``partitions, written, rows, bytes, repeated,
-    replaced``.
+    replaced, quarantined``.
 
     """
 
@@ -80,3 +83,29 @@ class SilverWriter(_core.SilverWriter):
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, bronze, compression=compression, **settings)
+
+
+class ReportWriter(_core.ReportWriter):
+    """Reports of comparisons under ``url``: a page, its numbers as JSON and its bars as Parquet.
+
+    Args:
+        url: ``file:///lake/reports``, an absolute path, or ``s3://bucket/prefix``.
+        endpoint_url: an S3 server other than AWS; this and the rest as for ``BronzeWriter``.
+
+    """
+
+    def __new__(
+        cls,
+        url: str,
+        *,
+        endpoint_url: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+        region: str | None = None,
+        path_style: bool | None = None,
+        ca_file: str | None = None,
+    ) -> ReportWriter:
+        """Build the native writer; see the class."""
+        settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
+        return super().__new__(cls, url, **settings)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from quant_framework import _core
 from quant_framework._core import FetchRequest
 from quant_framework.errors import InvalidError, QuantFrameworkError
 
@@ -74,3 +75,15 @@ def check_fraction(argument: str, value: Any) -> None:
     """``InvalidError``, naming the argument, where ``value`` is no fraction."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise InvalidError(f"{argument} must be a fraction from 0 to 1, not {value!r}")
+
+
+def check_wanted(thresholds: Any, checks: Any) -> None:
+    """``InvalidError``, naming the argument, where thresholds or checks of a validation cannot be."""
+    if thresholds is not None and not isinstance(thresholds, dict):
+        raise InvalidError(f"thresholds must be a dict of numbers, not {thresholds!r}")
+    for name, value in (thresholds or {}).items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isinstance(name, str):
+            raise InvalidError(f"threshold {name} must be a number, not {value!r}")
+    if checks is not None and not (isinstance(checks, list | tuple) and all(isinstance(one, str) for one in checks)):
+        raise InvalidError(f"checks must be a list of names, not {checks!r}")
+    _core.check_wanted(thresholds, None if checks is None else list(checks))

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::ManualClock;
 use crate::clock::SystemClock;
-use crate::error::Kind;
 use crate::ports::{DataWriter, Fetched};
+use crate::records::Batch;
 use crate::series::DataType;
+use crate::time_range::Millis;
 
 const DAY: Millis = 86_400_000;
 
@@ -72,9 +73,9 @@ async fn periods_are_objects_the_last_object_wins_and_twice_is_once() {
     put(&bronze, &hourly, range(year, year + 2 * DAY), &[(year, 3.0), (year + DAY, 4.0)]).await;
     put(&bronze, &hourly, range(year + DAY, year + 2 * DAY), &[(year + DAY, 4.0)]).await;
     let done = silver.compact(&hourly, None).await.unwrap();
-    let wanted =
-        Compaction { partitions: 2, written: 2, rows: 3, bytes: done.bytes, repeated: 1, replaced: 1 };
-    assert_eq!(done, wanted);
+    let wanted = Compaction { partitions: 2, written: 2, rows: 3, repeated: 1, replaced: 1, ..done };
+    assert_eq!((&done, done.quarantined), (&wanted, 1));
+    assert_eq!(aside(&silver, &hourly).await, [(year, 2.0, "conflicting".to_owned())]);
     let objects = [
         ("1970.parquet".to_owned(), vec![(year - DAY, 1.0)]),
         ("1971.parquet".to_owned(), vec![(year, 3.0), (year + DAY, 4.0)]),
@@ -102,19 +103,61 @@ async fn only_the_periods_of_a_range_are_made_and_what_bronze_has_lost_stays() {
     assert_eq!(rows, [31, 28, 31]);
 }
 
+/// What is kept aside, with its reasons.
+async fn aside(silver: &SilverWriter, series: &Series) -> Vec<(Millis, f64, String)> {
+    let mut found = Vec::new();
+    for key in silver.objects.list(&format!("_quarantine/{}", folder(series))).await.unwrap() {
+        if key.contains("/.") {
+            continue;
+        }
+        let body = silver.objects.get(&key).await.unwrap().unwrap();
+        for rows in super::super::encoding::decode(body).unwrap() {
+            assert_eq!(rows.schema().fields().len(), 7);
+            let plain = rows.project(&[0, 1, 2, 3, 4]).unwrap();
+            let batch = Batch::from_record_batch(series.data_type, &plain).unwrap();
+            let close = rows.column(4).as_any().downcast_ref::<Float64Array>().unwrap();
+            let reason = rows.column(5).as_any().downcast_ref::<arrow_array::StringArray>().unwrap();
+            let row = |row: usize| (batch.ts()[row], close.value(row), reason.value(row).to_owned());
+            found.extend((0..batch.len()).map(row));
+        }
+    }
+    found
+}
+
 #[tokio::test]
-async fn a_row_that_cannot_be_is_refused_and_the_old_object_stays() {
+async fn rows_that_cannot_be_are_kept_aside_until_bronze_is_right() {
     let lake = tempfile::tempdir().unwrap();
     let (bronze, silver, hourly) = (bronze(lake.path()), silver(lake.path()), series("1h"));
-    put(&bronze, &hourly, range(0, DAY), &[(0, 1.0)]).await;
+    put(&bronze, &hourly, range(0, DAY), &[(0, 1.0), (1, 2.0), (3_600_000, f64::INFINITY), (5 * DAY, 3.0)])
+        .await;
+    let done = silver.compact(&hourly, None).await.unwrap();
+    assert_eq!((done.rows, done.quarantined, done.written), (1, 3, 1));
+    let reasons = [
+        (1, 2.0, "grid".to_owned()),
+        (3_600_000, f64::INFINITY, "finite".to_owned()),
+        (5 * DAY, 3.0, "outside".to_owned()),
+    ];
+    assert_eq!(aside(&silver, &hourly).await, reasons);
+    let again = silver.compact(&hourly, None).await.unwrap();
+    assert_eq!((again.quarantined, again.written), (3, 0), "twice is once");
+    put(&bronze, &hourly, range(0, DAY), &[(0, 1.0), (3_600_000, 2.0)]).await;
+    let done = silver.compact(&hourly, None).await.unwrap();
+    assert_eq!((done.rows, done.quarantined), (2, 0));
+    assert_eq!(aside(&silver, &hourly).await, []);
+    put(&bronze, &hourly, range(0, DAY), &[(0, f64::NAN)]).await;
     silver.compact(&hourly, None).await.unwrap();
-    put(&bronze, &hourly, range(DAY, 2 * DAY), &[(DAY + 1, 1.0)]).await;
-    let error = silver.compact(&hourly, None).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Data);
-    assert!(
-        error.to_string().contains("x/funding_rate/BTC/1h") && error.to_string().contains("no bar opens")
-    );
-    assert_eq!(held(&silver, &hourly).await, [("1970.parquet".to_owned(), vec![(0, 1.0)])]);
+    assert_eq!(held(&silver, &hourly).await, [("1970.parquet".to_owned(), vec![])], "nothing true is left");
+}
+
+#[tokio::test]
+async fn a_true_row_is_not_lost_to_a_later_one_that_cannot_be() {
+    let lake = tempfile::tempdir().unwrap();
+    let (bronze, silver, hourly) = (bronze(lake.path()), silver(lake.path()), series("1h"));
+    put(&bronze, &hourly, range(0, DAY), &[(3_600_000, 1.0)]).await;
+    put(&bronze, &hourly, range(3_600_000, DAY), &[(3_600_000, f64::NAN)]).await;
+    silver.compact(&hourly, None).await.unwrap();
+    assert_eq!(held(&silver, &hourly).await, [("1970.parquet".to_owned(), vec![(3_600_000, 1.0)])]);
+    assert_eq!(aside(&silver, &hourly).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -168,6 +211,7 @@ proptest! {
                 .flat_map(|(_, rows)| rows.into_iter().map(|(at, value)| (at, value.to_bits()))).collect();
             assert_eq!(rows, model.into_iter().collect::<Vec<_>>());
             assert_eq!(done.rows as usize, rows.len());
+            assert_eq!((done.quarantined, aside(&silver, &daily).await.len() as u64), (done.replaced, done.replaced));
         });
     }
 }

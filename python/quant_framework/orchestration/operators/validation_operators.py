@@ -11,6 +11,7 @@ from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowFailException
 from quant_framework.airflow.staging import open_stage
 from quant_framework.errors import InvalidError
+from quant_framework.orchestration.checks import check_series, check_wanted
 from quant_framework.orchestration.operators.base import BaseDataOperator, given
 from quant_framework.orchestration.operators.source import whole_range
 from quant_framework.orchestration.operators.upstream import (
@@ -22,6 +23,7 @@ from quant_framework.orchestration.operators.upstream import (
     results,
     usable,
 )
+from quant_framework.orchestration.ports import ICheckpointStore
 from quant_framework.orchestration.staged import Staged, is_summary
 from quant_framework.orchestration.tasks.validation_tasks import detect_gaps, validate_rows
 
@@ -36,18 +38,38 @@ class LakeOperator(BaseDataOperator):
 
     Args:
         fail_on: the least severity that fails the task, without a retry: ``error``, ``warning`` or ``never``.
+        thresholds: from where on something is a finding, by name, such as ``{"spike_factor": 50}``; see
+            docs/validation.md.
+        checks: ids or codes of the checks that count, such as ``["values", "G1"]``; by default all.
+        checkpoint: with it (or ``postgres_conn_id``) bars that the source does not have are told from those that nobody
+            asked for; by default gaps are just missing.
 
     """
 
-    def __init__(self, *, fail_on: str = "error", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        fail_on: str = "error",
+        thresholds: dict[str, float] | None = None,
+        checks: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        check_wanted(thresholds, checks)
+        self.thresholds = thresholds
+        self.checks = checks
         if fail_on not in SEVERITIES:
             raise InvalidError(f"fail_on must be one of {', '.join(SEVERITIES)}, not {fail_on!r}")
         self.fail_on = fail_on
 
+    def known(self, context: dict[str, Any]) -> ICheckpointStore | None:
+        """What tells gaps apart, where an argument says so."""
+        said = given(self.checkpoint) or given(self.postgres_conn_id)
+        return self.build_checkpoint_store(context) if said else None
+
 
 class ValidationOperator(LakeOperator):
-    """Looks at rows: inside their range, on the grid, each once, possible, complete.
+    """Looks at rows: inside their object, on the grid, each once, possible, complete, and as usual.
 
     Args:
         staged: results of fetch tasks, or of backfill and write tasks, whose rows are looked at (templated); by default
@@ -55,8 +77,10 @@ class ValidationOperator(LakeOperator):
         series: key of a series in the lake.
         start: aware datetime or ISO 8601 text (templated); by default the start of the run's data interval.
         end: see ``start``.
+        roll_up: a shorter timeframe of the same market in the lake, whose bars must add up to those of ``series``.
         fail_on: the least severity that fails the task, without a retry. Impossible, contradicting or misplaced rows
-            are an ``error``; missing, repeated and unordered ones a ``warning``.
+            are an ``error``; missing, repeated and unusual ones a ``warning``.
+        thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
 
     The result holds ``ok``, per series and range ``rows, bars, findings, gaps``, and what was looked at, so that a
     write task may follow: ``fetch >> validate >> write``. Everything else is as for ``BaseDataOperator``.
@@ -72,11 +96,17 @@ class ValidationOperator(LakeOperator):
         series: str | None = None,
         start: Moment | None = None,
         end: Moment | None = None,
+        roll_up: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if staged is not None and series is not None:
             raise InvalidError("staged and series both say what to look at; leave one out")
+        if roll_up is not None and series is None:
+            raise InvalidError("roll_up needs series, whose bars those of roll_up add up to")
+        if roll_up is not None and (wrong := check_series([roll_up], [])):
+            raise InvalidError(wrong[0].replace("timeframes", "roll_up", 1))
+        self.roll_up = roll_up
         self.staged = staged
         self.series = series
         self.start = start
@@ -103,12 +133,17 @@ class ValidationOperator(LakeOperator):
 
     def counting(self, report: dict[str, Any]) -> list[dict[str, Any]]:
         """The findings that fail the task."""
-        return [one for one in report["findings"] if self.fail_on == "warning" or one["severity"] == "error"]
+        counting = ("error", "warning") if self.fail_on == "warning" else ("error",)
+        return [one for one in report["findings"] if one["severity"] in counting]
 
     def whole(self, context: dict[str, Any]) -> list[dict[str, Any]]:
         """The report on the range of one series in the lake."""
         start, end = whole_range(context, self.start, self.end)
-        return [validate_rows(str(self.series), start, end, self.build_writer(context))]
+        return [self.one(str(self.series), start, end, self.build_writer(context), self.known(context), self.roll_up)]
+
+    def one(self, series: str, start: Any, end: Any, lake: Any, *known: Any) -> dict[str, Any]:
+        """The report on one series."""
+        return validate_rows(series, start, end, lake, self.thresholds, self.checks, *known)
 
     def upstream(self, context: dict[str, Any]) -> list[tuple[str, Any]]:
         """What is to be looked at."""
@@ -123,11 +158,11 @@ class ValidationOperator(LakeOperator):
     def look(self, value: Any, origin: str, context: dict[str, Any]) -> list[dict[str, Any]]:
         """The reports on what one task returned: staged rows, or ranges of series in the lake."""
         if is_summary(value):
-            lake = self.build_writer(context)
-            return [validate_rows(one["series"], one["start"], one["end"], lake) for one in listed(value, origin)]
+            lake, known = self.build_writer(context), self.known(context)
+            return [self.one(one["series"], one["start"], one["end"], lake, known) for one in listed(value, origin)]
         staged = Staged.parse(value, origin)
         place = open_stage(staged.stage, given(self.minio_conn_id)).rows
-        return [validate_rows(str(staged.series), low, high, place) for low, high in staged.moments()]
+        return [self.one(str(staged.series), low, high, place) for low, high in staged.moments()]
 
 
 def is_judged(value: Any) -> bool:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowSkipException
+from quant_framework.airflow.connections import open_adapter, open_limiter, open_reports, refuse_secrets
 from quant_framework.errors import InvalidError
+from quant_framework.ingestion.adapters import FetchRequest
+from quant_framework.ingestion.writers import ReportWriter
 from quant_framework.orchestration.checks import check_fraction, check_lookback, check_overlap, check_seconds
 from quant_framework.orchestration.operators.base import addresses, comes_later, given
-from quant_framework.orchestration.operators.source import SourceOperator, fixed, run_range, whole_range
+from quant_framework.orchestration.operators.source import SourceOperator, fixed, owner, run_range, whole_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, ValidationWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
@@ -153,12 +157,21 @@ class ValidationWorkflowOperator(LakeOperator):
         end: see ``start``.
         tolerance: by what fraction the values (the close of a bar) may differ.
         volume_tolerance: the same for the volume; by default volumes are not compared.
+        reports: URL of the place where a page, its numbers and its bars go (templated); by default
+            ``QUANT_FRAMEWORK_REPORTS`` or a folder beside the lake.
+        write_report: whether they are written.
+        backfill_holes: fetch the bars that one source has and another lacks, where the other's source is known; what it
+            said it does not have is not asked for again.
+        adapter_options: of those sources' adapters.
         fail_on: ``error`` fails without retry where a series has errors of its own or differs from the first;
             ``never`` only reports.
+        thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
+
+    A subclass that knows other sources overrides ``build_backfill``.
 
     """
 
-    template_fields: Sequence[str] = (*LakeOperator.template_fields, "series", "start", "end")
+    template_fields: Sequence[str] = (*LakeOperator.template_fields, "series", "start", "end", "reports")
 
     def __init__(
         self,
@@ -168,10 +181,15 @@ class ValidationWorkflowOperator(LakeOperator):
         end: Moment | None = None,
         tolerance: float = 0.001,
         volume_tolerance: float | None = None,
+        reports: str | None = None,
+        write_report: bool = True,
+        backfill_holes: bool = False,
+        adapter_options: dict[str, Any] | None = None,
         fail_on: str = "error",
         **kwargs: Any,
     ) -> None:
         super().__init__(fail_on=fail_on, **kwargs)
+        refuse_secrets(reports=reports, adapter_options=adapter_options)
         if isinstance(series, list | tuple) and len(series) < 2:
             raise InvalidError("series must name at least two series to compare")
         check_fraction("tolerance", tolerance)
@@ -182,13 +200,51 @@ class ValidationWorkflowOperator(LakeOperator):
         self.end = end
         self.tolerance = tolerance
         self.volume_tolerance = volume_tolerance
+        self.reports = reports
+        self.write_report = write_report
+        self.backfill_holes = backfill_holes
+        self.adapter_options = adapter_options
 
     def build_workflow(self, context: dict[str, Any]) -> ValidationWorkflow:
         """The run, from plain values."""
         start, end = whole_range(context, self.start, self.end)
-        tolerances = {"tolerance": self.tolerance, "volume_tolerance": self.volume_tolerance}
         self._lake = self.build_writer(context)
-        return ValidationWorkflow(self._lake, self.series, start=start, end=end, **tolerances)
+        return ValidationWorkflow(
+            self._lake,
+            self.series,
+            start=start,
+            end=end,
+            tolerance=self.tolerance,
+            volume_tolerance=self.volume_tolerance,
+            thresholds=self.thresholds,
+            checks=self.checks,
+            checkpoint_store=self.known(context),
+            report=self.build_reports(context),
+            backfill=partial(self.build_backfill, context) if self.backfill_holes else None,
+        )
+
+    def build_reports(self, context: dict[str, Any]) -> ReportWriter | None:
+        """Where the report goes; override to bring your own."""
+        if not self.write_report:
+            return None
+        return open_reports(self._lake, given(self.reports), given(self.minio_conn_id))
+
+    def build_backfill(self, context: dict[str, Any], series: str, start: datetime, end: datetime) -> BackfillWorkflow:
+        """What fetches a hole of ``series`` (its key); override to bring your own, or to ask again what is empty."""
+        request = FetchRequest(series, start, end)
+        adapter = open_adapter(series.partition("/")[0], self.adapter_options)
+        return BackfillWorkflow(
+            adapter=adapter,
+            writer=self._lake,
+            checkpoint_store=self.build_checkpoint_store(context),
+            rate_limiter=open_limiter(adapter),
+            symbols=[request.symbol],
+            timeframes=[request.timeframe],
+            data_types=[request.data_type],
+            start=start,
+            end=end,
+            owner=owner(context),
+        )
 
     def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
         """Counts per series and pair; fails where the comparison does."""
@@ -196,7 +252,9 @@ class ValidationWorkflowOperator(LakeOperator):
         series = [{name: one[name] for name in ("series", "ok", "rows", "findings")} for one in result["series"]]
         summary = {name: result[name] for name in ("status", "start", "end", "agrees")}
         pairs = [shorten(pair) for pair in result["pairs"]]
-        summary |= {"series": series, "pairs": pairs}
+        summary |= {"series": series, "pairs": pairs, "holes": result["holes"][:50], "hole_count": len(result["holes"])}
+        summary |= {name: result[name] for name in ("report",) if name in result}
+        summary |= {name: result[name][:50] for name in ("backfilled",) if name in result}
         judge(summary["agrees"], self.fail_on, f"the sources do not agree: {json.dumps(pairs)[:1500]}", self.log)
         return summary
 

@@ -117,7 +117,8 @@ class WriteSilverOperator(BaseDataOperator):
         done = [compact(*one, silver=silver) for one in self.wanted(context)]
         keys = [one["series"] for one in done]
         self._places = {"inputs": list(map(series_uri, keys)), "outputs": addresses(silver, keys)}
-        return {"rows": sum(one["rows"] for one in done), "periods": done[:MOST], "series_count": len(done)}
+        sums = {name: sum(one[name] for one in done) for name in ("rows", "quarantined")}
+        return {**sums, "periods": done[:MOST], "series_count": len(done)}
 
     def wanted(self, context: dict[str, Any]) -> list[tuple[str, Any, Any]]:
         """Series and ranges to make."""

@@ -5,14 +5,17 @@ from quant_framework.orchestration.tasks.fetch_tasks import fetch_ohlcv, fetch_o
 from quant_framework.orchestration.tasks.process_tasks import merge_series, resample_series
 from quant_framework.orchestration.tasks.repair_tasks import repair_gaps
 from quant_framework.orchestration.tasks.validation_tasks import (
+    check_rows,
     detect_gaps,
     reconcile_sources,
+    restated_rows,
     validate_rows,
     validate_staged,
 )
 from quant_framework.orchestration.tasks.write_tasks import compact, write_bronze, write_silver
 
 __all__ = [
+    "check_rows",
     "compact",
     "delete_checkpoint",
     "detect_gaps",
@@ -23,6 +26,7 @@ __all__ = [
     "reconcile_sources",
     "repair_gaps",
     "resample_series",
+    "restated_rows",
     "validate_rows",
     "validate_staged",
     "write_bronze",

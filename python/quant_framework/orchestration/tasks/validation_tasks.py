@@ -8,46 +8,105 @@ from typing import Any
 from quant_framework import _core
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import CheckpointStore
-from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.ingestion.writers import BronzeWriter, ReportWriter
+from quant_framework.orchestration.checks import check_wanted
 from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.tasks.places import open_lake, open_store
 from quant_framework.orchestration.tasks.running import Moment, aware, run, text, wait_for
 from quant_framework.orchestration.workflows import ValidationWorkflow
 
-__all__ = ["detect_gaps", "reconcile_sources", "validate_rows", "validate_staged"]
+__all__ = ["check_rows", "detect_gaps", "reconcile_sources", "restated_rows", "validate_rows", "validate_staged"]
 
 MOST = 100
 """So many gaps go into a result; XComs are small."""
 
 
-def validate_rows(series: str, start: Moment, end: Moment, lake: str | BronzeWriter | None = None) -> dict[str, Any]:
+def validate_rows(
+    series: str,
+    start: Moment,
+    end: Moment,
+    lake: str | BronzeWriter | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    checks: Sequence[str] | None = None,
+    checkpoint: str | CheckpointStore | None = None,
+    roll_up: str | None = None,
+) -> dict[str, Any]:
     """Look at the rows of ``series`` (its key) in ``lake`` that open in ``[start, end)``.
 
+    Args:
+        series: its key, ``source/data_type/symbol/timeframe``.
+        start: aware datetime or ISO 8601 text.
+        end: end (exclusive).
+        lake: URL or writer of bronze; by default the environment's.
+        thresholds: from where on something is a finding, by name, such as ``{"spike_factor": 50}``.
+        checks: ids or codes of those that count, such as ``["values", "G1"]``; by default all.
+        checkpoint: URL or store that tells gaps that the source does not have from those that nobody asked for; by
+            default gaps are just missing.
+        roll_up: a shorter timeframe of the same market in the lake, whose bars must add up to these.
+
     Returns:
-        ``series, start, end, ok, rows, bars, findings`` (each ``check, severity, count, first``), the first 100
-        ``gaps`` (``start, end, bars, kind``), and ``gap_count``. ``ok`` says that no finding is an error: rows
-        outside the range or off the grid, contradicting or impossible ones. Missing and repeated bars are warnings.
+        ``series, start, end, checks_version, ok, rows, bars, findings`` (each ``check, code, severity, count, first``),
+        the first 100 ``gaps`` (``start, end, bars, kind``), and ``gap_count``. ``ok`` says that no finding is an error.
+        docs/validation.md lists the checks.
 
     """
     low, high = aware(start, "start"), aware(end, "end")
     place = open_lake(lake)
     if not isinstance(place, _core.BronzeWriter):
         raise InvalidError(f"a lake of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
-    return _short(wait_for(_core.validate_rows, place, text(series, "series"), low, high))
+    options = {**wanted(thresholds, checks), "roll_up": roll_up}
+    if checkpoint is not None:
+        options["checkpoint_store"] = open_store(checkpoint, "load")
+    return _short(wait_for(_core.validate_rows, place, text(series, "series"), low, high, **options))
 
 
-def validate_staged(staged: Mapping[str, Any], rows: BronzeWriter | None = None) -> list[dict[str, Any]]:
+def check_rows(
+    rows: Any,
+    series: str,
+    start: Moment,
+    end: Moment,
+    thresholds: Mapping[str, float] | None = None,
+    checks: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Look at rows that are at hand (Arrow data, a DataFrame, a dict of columns) as if they lay in the lake.
+
+    The result is that of ``validate_rows``.
+    """
+    low, high = aware(start, "start"), aware(end, "end")
+    return _short(_core.check_rows(rows, text(series, "series"), low, high, **wanted(thresholds, checks)))
+
+
+def restated_rows(series: str, older: Any, newer: Any) -> dict[str, Any]:
+    """What a source says now of bars of ``series`` (its key) against what it said then.
+
+    Returns:
+        ``shared`` (bars in both), ``restated`` (of those, the ones that differ), ``first`` (of these), ``withdrawn``
+        and ``added`` (bars in one only).
+
+    """
+    return _core.restated_rows(text(series, "series"), older, newer)
+
+
+def validate_staged(
+    staged: Mapping[str, Any],
+    rows: BronzeWriter | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    checks: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
     """Look at what a fetch task has staged: one report per range, as ``validate_rows``.
 
     Args:
         staged: the result of a fetch task.
         rows: the place it names, where the environment's credentials do not open it.
+        thresholds: as for ``validate_rows``.
+        checks: as for ``validate_rows``.
 
     """
     reference = Staged.parse(staged, "staged")
     place = rows or Stage(reference.stage).rows
-    return [validate_rows(str(reference.series), low, high, place) for low, high in reference.moments()]
+    series = str(reference.series)
+    return [validate_rows(series, low, high, place, thresholds, checks) for low, high in reference.moments()]
 
 
 def detect_gaps(
@@ -80,12 +139,27 @@ def reconcile_sources(
     lake: str | BronzeWriter | None = None,
     tolerance: float = 0.001,
     volume_tolerance: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    checks: Sequence[str] | None = None,
+    checkpoint: str | CheckpointStore | None = None,
+    report: str | ReportWriter | None = None,
 ) -> dict[str, Any]:
-    """Compare two or more series (keys) of one market in ``lake`` with the first; see ``ValidationWorkflow``."""
+    """Compare two or more series (keys) of one market in ``lake`` with the first; see ``ValidationWorkflow``.
+
+    ``report`` is where the page, the numbers and the bars go, a URL or a writer; by default nothing is written.
+    """
     low, high = aware(start, "start"), aware(end, "end")
-    tolerances = {"tolerance": tolerance, "volume_tolerance": volume_tolerance}
-    return run(ValidationWorkflow(open_lake(lake), series, start=low, end=high, **tolerances))
+    options = {"tolerance": tolerance, "volume_tolerance": volume_tolerance, "thresholds": thresholds, "checks": checks}
+    options["report"] = ReportWriter(report) if isinstance(report, str) else report
+    options["checkpoint_store"] = None if checkpoint is None else open_store(checkpoint, "load")
+    return run(ValidationWorkflow(open_lake(lake), series, start=low, end=high, **options))
+
+
+def wanted(thresholds: Mapping[str, float] | None, checks: Sequence[str] | None) -> dict[str, Any]:
+    """Both as the core takes them; ``InvalidError`` where one is of the wrong kind."""
+    check_wanted(thresholds, checks)
+    return {"thresholds": thresholds and dict(thresholds), "checks": checks and list(checks)}
 
 
 def _short(report: dict[str, Any]) -> dict[str, Any]:
-    return report | {"gaps": report["gaps"][:MOST], "gap_count": len(report["gaps"])}
+    return {"gap_count": len(report["gaps"]), **report, "gaps": report["gaps"][:MOST]}

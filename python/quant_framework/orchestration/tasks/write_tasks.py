@@ -74,7 +74,7 @@ def compact(
 
     Returns:
         ``series``, ``partitions`` (looked at), ``written`` (replaced), ``rows`` and ``bytes``, ``repeated`` and
-        ``replaced`` (rows of bronze that a later object repeats or contradicts).
+        ``replaced`` (rows of bronze that a later object repeats or contradicts), ``quarantined`` (rows kept aside).
 
     """
     writer = silver
