@@ -27,6 +27,7 @@ from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.tasks.running import NoContext
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
+from quant_framework.source_cli import add_source, open_adapter
 
 TEXTS = {
     "backfill": "fetch what is missing",
@@ -35,7 +36,6 @@ TEXTS = {
 }
 DONE, FAILED, USAGE = 0, 1, 2
 BAR = 24
-OPTION = "an option of the source's adapter, such as exchange_id=kraken of ccxt; may be repeated"
 
 
 def moment(text: str) -> datetime:
@@ -54,26 +54,13 @@ def names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
-def pair(text: str) -> tuple[str, Any]:
-    """``name=value``; the value as JSON where it is some, else as text."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = argparse.ArgumentParser(prog="quant-framework", description="Resumable market-data backfills.")
     commands = root.add_subparsers(dest="command", required=True)
     for name, text in TEXTS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--source", default="coinalyze", choices=sorted(settings.sources()))
-        command.add_argument("--option", type=pair, action="append", default=[], metavar="NAME=VALUE", help=OPTION)
-        command.add_argument("--base-url", help="another server that speaks the source's protocol")
+        add_source(command)
         command.add_argument("--symbols", type=names, required=True, metavar="BTC,ETH")
         command.add_argument("--timeframes", type=names, required=True, metavar="1h,1d")
         command.add_argument("--data-types", type=names, default=["ohlcv"], metavar="ohlcv,open_interest")
@@ -81,12 +68,6 @@ def parser() -> argparse.ArgumentParser:
         begin = "; by default where the checkpoint of each series begins" if is_update else ""
         command.add_argument("--start", type=moment, required=not is_update, help=f"first bar, ISO 8601{begin}")
         command.add_argument("--end", type=moment, help="end (exclusive); by default now")
-        command.add_argument("--lake", help="file:///... or s3://bucket/prefix")
-        command.add_argument("--concurrency", type=int, default=8, help="requests in flight (default 8)")
-        command.add_argument("--rate-limit", help="where the quota is shared: postgresql://... or file:///folder")
-        command.add_argument(
-            "--no-retention", action="store_true", help="the server keeps everything (where a source asks)"
-        )
         command.add_argument("--resume", choices=["always", "never"], default="always")
     again = "known bars before the newest missing ones to ask for again (default 3)"
     commands.choices["update"].add_argument("--overlap", type=int, default=OVERLAP, help=again)
@@ -105,12 +86,7 @@ def parser() -> argparse.ArgumentParser:
 
 def workflow(arguments: argparse.Namespace, progress: Progress | None = None) -> BackfillWorkflow:
     """The backfill that the arguments describe."""
-    options: dict[str, Any] = dict(arguments.option)
-    if arguments.base_url:
-        options["base_url"] = arguments.base_url
-    if arguments.no_retention and settings.takes(arguments.source, "retention"):
-        options["retention"] = None
-    adapter = settings.open_adapter(arguments.source, **options)
+    adapter = open_adapter(arguments)
     is_update = arguments.command == "update"
     kind = functools.partial(IncrementalWorkflow, overlap=arguments.overlap) if is_update else BackfillWorkflow
     return kind(

@@ -14,6 +14,7 @@ from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.tasks.running import NoContext
 from quant_framework.orchestration.workflows import RepairWorkflow
 from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE
+from quant_framework.source_cli import add_source, open_adapter
 
 TEXT = "ask again for the holes of the known series of a source, a few times each and not for ever"
 
@@ -21,15 +22,10 @@ TEXT = "ask again for the holes of the known series of a source, a few times eac
 def add_to(commands: Any, moment: Any) -> None:
     """Add the command to a parser's sub-commands; ``moment`` reads a time."""
     command = commands.add_parser("repair", help=TEXT, description=TEXT)
-    command.add_argument("--source", default=settings.DEFAULT_SOURCE, choices=sorted(settings.sources()))
-    command.add_argument("--base-url", help="another server that speaks the source's protocol")
+    add_source(command)
     command.add_argument("--series", default="", metavar="PREFIX", help="only series whose key begins so")
     command.add_argument("--start", type=moment, help="where to look; by default where each series begins")
     command.add_argument("--end", type=moment, help="end (exclusive); by default now")
-    command.add_argument("--lake", help="file:///... or s3://bucket/prefix")
-    command.add_argument("--rate-limit", help="where the quota is shared: postgresql://... or file:///folder")
-    command.add_argument("--no-retention", action="store_true", help="the server keeps everything")
-    command.add_argument("--concurrency", type=int, default=8, help="requests in flight (default 8)")
     settled = f"a hole that was empty so often is settled (default {ATTEMPTS})"
     command.add_argument("--attempts", type=int, default=ATTEMPTS, help=settled)
     pause = f"seconds between the first two repairs of a hole; doubles each time (default {PAUSE:.0f})"
@@ -39,10 +35,7 @@ def add_to(commands: Any, moment: Any) -> None:
 
 def repair(arguments: argparse.Namespace) -> bool:
     """Ask again; whether nothing failed."""
-    options: dict[str, Any] = {"base_url": arguments.base_url}
-    if arguments.no_retention:
-        options["retention"] = None
-    adapter = settings.open_adapter(arguments.source, **options)
+    adapter = open_adapter(arguments)
     store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
     known = store.list_sync(arguments.series)
     series = [key for key in known if key.count("/") == 3 and key.startswith(f"{adapter.source}/")]

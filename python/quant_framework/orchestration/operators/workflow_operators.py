@@ -12,13 +12,18 @@ from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowSkipException
 from quant_framework.airflow.connections import open_adapter, open_limiter, open_reports, refuse_secrets
 from quant_framework.errors import InvalidError
-from quant_framework.ingestion.adapters import FetchRequest
 from quant_framework.ingestion.writers import ReportWriter
 from quant_framework.orchestration.checks import check_fraction, check_lookback, check_overlap, check_seconds
 from quant_framework.orchestration.operators.base import addresses, comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, fixed, owner, run_range, whole_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
-from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, ValidationWorkflow
+from quant_framework.orchestration.ports import IWorkflow
+from quant_framework.orchestration.workflows import (
+    BackfillWorkflow,
+    IncrementalWorkflow,
+    RepairWorkflow,
+    ValidationWorkflow,
+)
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
 
 Moment = datetime | str
@@ -160,8 +165,8 @@ class ValidationWorkflowOperator(LakeOperator):
         reports: URL of the place where a page, its numbers and its bars go (templated); by default
             ``QUANT_FRAMEWORK_REPORTS`` or a folder beside the lake.
         write_report: whether they are written.
-        backfill_holes: fetch the bars that one source has and another lacks, where the other's source is known; what it
-            said it does not have is not asked for again.
+        backfill_holes: ask again for the bars that one source has and another lacks, where the other's source is known,
+            even those that it said it does not have (see ``RepairWorkflow``).
         adapter_options: of those sources' adapters.
         fail_on: ``error`` fails without retry where a series has errors of its own or differs from the first;
             ``never`` only reports.
@@ -229,20 +234,19 @@ class ValidationWorkflowOperator(LakeOperator):
             return None
         return open_reports(self._lake, given(self.reports), given(self.minio_conn_id))
 
-    def build_backfill(self, context: dict[str, Any], series: str, start: datetime, end: datetime) -> BackfillWorkflow:
-        """What fetches a hole of ``series`` (its key); override to bring your own, or to ask again what is empty."""
-        request = FetchRequest(series, start, end)
-        adapter = open_adapter(series.partition("/")[0], self.adapter_options)
-        return BackfillWorkflow(
+    def build_backfill(self, context: dict[str, Any], series: str, start: datetime, end: datetime) -> IWorkflow:
+        """What fetches a hole of ``series`` (its key), whatever is known of it; override to bring your own."""
+        source, prefix = series.partition("/")[0], "ccxt_"
+        options = dict(self.adapter_options or {})
+        if source.startswith(prefix):
+            source, options = "ccxt", {"exchange_id": source.removeprefix(prefix)} | options
+        adapter = open_adapter(source, options)
+        return RepairWorkflow(
             adapter=adapter,
             writer=self._lake,
             checkpoint_store=self.build_checkpoint_store(context),
             rate_limiter=open_limiter(adapter),
-            symbols=[request.symbol],
-            timeframes=[request.timeframe],
-            data_types=[request.data_type],
-            start=start,
-            end=end,
+            holes=[{"series": series, "start": start, "end": end}],
             owner=owner(context),
         )
 
