@@ -98,7 +98,7 @@ def test_the_operators_page_runs():
 
 
 async def test_the_sources_page_runs(exchange, tmp_path, capsys):
-    names = run_snippets("docs/sources.md", 3, BASE_URL=exchange.url, FOLDER=str(tmp_path))
+    names = run_snippets("docs/sources.md", 4, BASE_URL=exchange.url, FOLDER=str(tmp_path))
     said = capsys.readouterr().out
     assert "CcxtAdapter('kraken') ccxt_kraken {'prices': [(720, 12)], 'retention_bars': 720}" in said
     assert "0 True" in said
