@@ -2,7 +2,7 @@
 
 use super::airflow;
 use super::argument::{Argument, Kind, Tables, argument};
-use super::operators::OVERLAP;
+use super::operators::{ATTEMPTS, FORCE, OVERLAP, PAUSE};
 
 /// A way to make a DAG.
 #[derive(Debug, PartialEq)]
@@ -29,12 +29,21 @@ pub(super) const BUILDERS: &[Builder] = &[
         arguments: &[COMMON, INCREMENTAL],
         operator: Some("IncrementalOperator"),
     },
+    Builder {
+        name: "repair",
+        text: "One mapped task for each series; each asks again for its holes.",
+        arguments: &[COMMON, REPAIR],
+        operator: Some("RepairOperator"),
+    },
     Builder { name: "tasks", text: "Tasks, one by one.", arguments: &[TASKS], operator: None },
 ];
 
 /// Of every DAG.
-pub(super) const ANY_DAG: &[Argument] =
-    &[argument("type", Kind::Choice(&["backfill", "incremental", "tasks"]), "How the DAG is made.")];
+pub(super) const ANY_DAG: &[Argument] = &[argument(
+    "type",
+    Kind::Choice(&["backfill", "incremental", "repair", "tasks"]),
+    "How the DAG is made.",
+)];
 
 const COMMON: &[Argument] = &[
     argument("symbols", Kind::List { of: &Kind::Text, least: 1 }, "Markets: the source's names, or BTC.")
@@ -59,6 +68,7 @@ const COMMON: &[Argument] = &[
     argument("adapter_options", Kind::Map, "Options of the source's adapter.").nullable(),
     argument("pool", Kind::Text, "Airflow pool of the tasks.").nullable(),
     argument("outlets", Kind::Assets, "Assets that the tasks update.").nullable(),
+    argument("silver", Kind::Flag, "Whether a last task makes silver of what the others wrote."),
     argument("operator", Kind::OperatorOptions, "Further arguments of the tasks' operator.").nullable(),
 ];
 
@@ -68,10 +78,12 @@ const INCREMENTAL: &[Argument] = &[
     argument("lag", Kind::Number { least: 0.0 }, "A bar counts as closed so many seconds after its end."),
 ];
 
+const REPAIR: &[Argument] = &[ATTEMPTS, PAUSE, FORCE];
+
 const TASKS: &[Argument] = &[
     argument("tasks", Kind::Map, "Tasks by their ids; or a list of tasks with task_id.").required(),
     argument("task_groups", Kind::Map, "Groups by their names; a task says task_group_name."),
 ];
 
 /// Every argument that some DAG knows, for `defaults`.
-pub(super) const DEFAULTS: Tables = &[ANY_DAG, airflow::DAG, COMMON, INCREMENTAL];
+pub(super) const DEFAULTS: Tables = &[ANY_DAG, airflow::DAG, COMMON, INCREMENTAL, REPAIR];

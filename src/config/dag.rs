@@ -90,7 +90,7 @@ fn builder_of(checker: &mut Checker, map: &Map, at: At, place: &str) -> Option<&
             checker.fault(match map.entries.iter().find(|entry| closest(&entry.key, known).is_some()) {
                 Some(slip) => Fault::new(slip.at, format!("unknown key {:?} in {place}", slip.key))
                     .suggest(&slip.key, known),
-                None => fault.hint("type: backfill, type: incremental, or a key tasks"),
+                None => fault.hint("type: backfill, type: incremental, type: repair, or a key tasks"),
             });
             return None;
         }

@@ -124,19 +124,19 @@ const REPAIR: Operator = Operator {
     text: "Asks again for the holes of stored series.",
     arguments: &[
         &[
-            argument("series", Kind::List { of: &Kind::Series, least: 1 }, "Which series.")
+            argument("symbols", Kind::List { of: &Kind::Text, least: 1 }, "Markets.").nullable().template(),
+            argument("timeframes", Kind::List { of: &Kind::Timeframe, least: 1 }, "Lengths of bars.")
+                .template(),
+            argument("data_types", Kind::List { of: &Kind::DataType, least: 1 }, "By default ohlcv.")
+                .template(),
+            argument("only_symbols", TEXTS, "Of symbols, only these.").nullable().template(),
+            argument("series", Kind::List { of: &Kind::Series, least: 1 }, "Which series, instead.")
                 .nullable()
                 .template(),
-            argument("holes", Kind::Any, "What to ask for, where series are not given.")
-                .nullable()
-                .template(),
-            argument("attempts", POSITIVE, "A hole that was empty so often is settled."),
-            argument(
-                "pause",
-                Kind::Number { least: 0.0 },
-                "Seconds between the first two repairs of a hole.",
-            ),
-            argument("force", Kind::Flag, "Whether settled holes are asked for too."),
+            argument("holes", Kind::Any, "What to ask for, instead.").nullable().template(),
+            ATTEMPTS,
+            PAUSE,
+            FORCE,
         ],
         RANGE,
         PLACES,
@@ -190,6 +190,12 @@ const CHECKPOINT_WRITER: Operator = Operator {
     ],
 };
 
+/// Of repairs.
+pub(super) const ATTEMPTS: Argument =
+    argument("attempts", POSITIVE, "A hole that was empty so often is settled.");
+pub(super) const PAUSE: Argument =
+    argument("pause", Kind::Number { least: 0.0 }, "Seconds between the first two repairs of a hole.");
+pub(super) const FORCE: Argument = argument("force", Kind::Flag, "Whether settled holes are asked for too.");
 /// Of incremental runs.
 pub(super) const OVERLAP: Argument = argument(
     "overlap",

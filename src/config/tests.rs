@@ -94,12 +94,12 @@ fn a_file_is_dags_and_defaults() {
         ("dags:\n  d: 3\n", "2:6: DAG d must be a mapping, not 3"),
         (
             "dags:\n  d: {schedule: null}\n",
-            "2:3: \"type\" is missing in DAG d (hint: type: backfill, type: incremental, or a key tasks)",
+            "2:3: \"type\" is missing in DAG d (hint: type: backfill, type: incremental, type: repair, or a key tasks)",
         ),
         ("dags:\n  d: {task: {}}\n", "2:7: unknown key \"task\" in DAG d (did you mean \"tasks\"?)"),
         (
             "dags:\n  d: {type: backfil}\n",
-            "2:13: type must be one of backfill, incremental, tasks, not \"backfil\" (did you mean \"backfill\"?)",
+            "2:13: type must be one of backfill, incremental, repair, tasks, not \"backfil\" (did you mean \"backfill\"?)",
         ),
         (
             "dags:\n  a b: {tasks: {a: {operator: x.Y}}}\n",

@@ -35,7 +35,7 @@ pub type Arguments = Vec<(String, Value)>;
 pub struct DagSpec {
     /// Its id.
     pub dag_id: String,
-    /// `backfill`, `incremental` or `tasks`.
+    /// `backfill`, `incremental`, `repair` or `tasks`.
     pub kind: &'static str,
     /// Where it is written.
     pub file: String,

@@ -14,12 +14,12 @@ from airflow.serialization.serialized_objects import DagSerialization
 from conftest import END, START
 from orchestration_runs import BTC, ETH, HOURS, Xcoms, execute, had, stored
 from quant_framework.errors import InvalidError
-from quant_framework.orchestration.dag_builders import BackfillDagBuilder, IncrementalDagBuilder
+from quant_framework.orchestration.dag_builders import BackfillDagBuilder, IncrementalDagBuilder, RepairDagBuilder
 from quant_framework.orchestration.operators import BackfillOperator, IncrementalOperator
 
 pytest_plugins = ["orchestration_fixtures"]
 
-BUILDERS = [BackfillDagBuilder, IncrementalDagBuilder]
+BUILDERS = [BackfillDagBuilder, IncrementalDagBuilder, RepairDagBuilder]
 WANTED = {"symbols": ["BTC", "ETH"], "timeframes": ["1h"]}
 
 
@@ -61,11 +61,14 @@ GARBAGE = [
 ARGUMENTS = sorted(
     {
         name
-        for kind in (*BackfillDagBuilder.__mro__[:2], IncrementalDagBuilder)
+        for kind in (*BackfillDagBuilder.__mro__[:2], IncrementalDagBuilder, RepairDagBuilder)
         for name in inspect.signature(kind).parameters
     }
     - {"positional", "options", "dag_options", "dag_id"}
 )
+
+
+OF_SOME = ("lookback", "lag", "end", "overlap", "attempts", "pause", "force")
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
@@ -85,7 +88,15 @@ def test_validate_never_raises_whatever_it_is_given(argument, kind):
         if not valid:
             with pytest.raises(InvalidError):
                 built.build()
-    taken = argument in inspect.signature(kind).parameters or argument not in ("lookback", "lag", "end")
+    taken = argument in inspect.signature(kind).parameters or argument not in (
+        "lookback",
+        "lag",
+        "end",
+        "overlap",
+        "attempts",
+        "pause",
+        "force",
+    )
     assert not raised or not taken, "\n".join(raised)
 
 
@@ -198,6 +209,7 @@ FLUENT = {
         {"minio_conn_id": "a", "postgres_conn_id": "b"},
     ),
     "with_pool": (("pool",), {"pool": "pool"}),
+    "with_silver": ((), {"silver": True}),
     "with_outlets": ((["prices"],), {"outlets": ["prices"]}),
     "with_default_args": ({"retries": 7, "owner": "me"}, {"default_args": {"retries": 7, "owner": "me"}}),
     "with_operator_options": ({"concurrency": 2}, {"operator_options": {"concurrency": 2}}),
@@ -222,7 +234,9 @@ def test_every_fluent_method_is_in_the_table(kind):
 def test_fluent_is_keyword(method, kind):
     arguments, options = FLUENT[method]
     extra = (
-        {} if kind is BackfillDagBuilder or method in ("with_start", "with_lookback") else {"lookback": timedelta(1)}
+        {"lookback": timedelta(1)}
+        if kind is IncrementalDagBuilder and method not in ("with_start", "with_lookback")
+        else {}
     )
     fluent = kind("built", **WANTED, **extra)
     call = getattr(fluent, method)

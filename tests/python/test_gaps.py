@@ -19,6 +19,7 @@ from quant_framework.ingestion.adapters import CoinalyzeAdapter
 from quant_framework.ingestion.backfill import CheckpointManager, DatabaseCheckpointStore, LocalCheckpointStore
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.dag_builders import IncrementalDagBuilder, RepairDagBuilder
 from quant_framework.orchestration.operators import BackfillOperator, GapDetector, RepairOperator
 from quant_framework.orchestration.tasks import detect_gaps, repair_gaps
 from quant_framework.orchestration.workflows import BackfillWorkflow, RepairWorkflow
@@ -231,8 +232,8 @@ def test_a_ledger_that_cannot_be_read_does_not_hide_the_holes(tmp_path):
 
 
 WRONG = {
-    "neither": ({}, "exactly one of series and holes must be given"),
-    "both": ({"series": ["a/ohlcv/b/1h"], "holes": []}, "exactly one of series and holes must be given"),
+    "neither": ({}, "exactly one of symbols, series and holes must be given"),
+    "both": ({"series": ["a/ohlcv/b/1h"], "holes": []}, "exactly one of symbols, series and holes must be given"),
     "attempts": ({"series": ["a/ohlcv/b/1h"], "attempts": 0}, "attempts must be a whole number of at least 1"),
     "pause": ({"series": ["a/ohlcv/b/1h"], "pause": -1}, "pause must be seconds of at least 0"),
 }
@@ -275,6 +276,31 @@ def emptied(exchange: OfflineExchange) -> None:
     options = {"symbols": [BTC], "timeframes": ["1h"], "adapter_options": {"retention": None}, "concurrency": 1}
     exchange.inject(Fault("bad_ohlc", times=2))
     execute(BackfillOperator(task_id="b", start=START, end=END, **options), Xcoms())
+
+
+def test_by_builders_with_silver_at_the_end(home, exchange):
+    wanted = {"symbols": [BTC], "timeframes": ["1h"], "adapter_options": {"retention": None}, "silver": True}
+    for end in (START + DAY, END):
+        options = {"start": START, "overlap": 0, "operator_options": {"end": end}}
+        xcoms = run_mapped(IncrementalDagBuilder("update", **wanted, **options).build())
+        exchange.inject(Fault("bad_ohlc", times=2))
+    exchange.faults.clear()
+    assert xcoms["update"][0]["rows_quarantined"] == 1
+    assert xcoms["silver"][-1]["rows"] == 95
+    mend = RepairDagBuilder("repair", **wanted, operator_options={"end": END}).build()
+    xcoms = run_mapped(mend)
+    assert (xcoms["repair"][0]["records_written"], xcoms["silver"][-1]["rows"]) == (1, 96)
+    assert stored(home / "lake" / "silver") == had(exchange, BTC, start=START, end=END)
+
+
+def run_mapped(dag: Any) -> Xcoms:
+    """The tasks of a builder's DAG, one after the other."""
+    xcoms = Xcoms()
+    mapped, silver = dag.topological_sort()
+    for index, series in enumerate(mapped.expand_input.value):
+        execute(mapped.unmap(series), xcoms, index, params={"symbols": None})
+    execute(silver, xcoms)
+    return xcoms
 
 
 def test_by_operators_a_function_and_the_command_line(home, exchange, capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -54,6 +54,13 @@ def check_overlap(overlap: Any) -> None:
     """``InvalidError`` where ``overlap`` is no number of bars."""
     if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap <= MOST_OVERLAP:
         raise InvalidError(f"overlap must be a whole number of bars from 0 to {MOST_OVERLAP}, not {overlap!r}")
+
+
+def check_one(given: Mapping[str, Any]) -> None:
+    """``InvalidError`` unless exactly one of the arguments is given."""
+    if sum(value is not None for value in given.values()) != 1:
+        *others, last = given
+        raise InvalidError(f"exactly one of {', '.join(others)} and {last} must be given")
 
 
 def check_attempts(attempts: Any) -> None:

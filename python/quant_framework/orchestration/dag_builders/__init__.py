@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from quant_framework.orchestration.dag_builders.base import BaseDagBuilder
     from quant_framework.orchestration.dag_builders.factory import DagFactory
     from quant_framework.orchestration.dag_builders.incremental_dag_builder import IncrementalDagBuilder
+    from quant_framework.orchestration.dag_builders.repair_dag_builder import RepairDagBuilder
 
-__all__ = ["BackfillDagBuilder", "BaseDagBuilder", "DagFactory", "IncrementalDagBuilder"]
+__all__ = ["BackfillDagBuilder", "BaseDagBuilder", "DagFactory", "IncrementalDagBuilder", "RepairDagBuilder"]
 
 MODULES = {
     "BackfillDagBuilder": "backfill_dag_builder",
     "BaseDagBuilder": "base",
     "DagFactory": "factory",
     "IncrementalDagBuilder": "incremental_dag_builder",
+    "RepairDagBuilder": "repair_dag_builder",
 }
 
 

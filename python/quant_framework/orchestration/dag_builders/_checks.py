@@ -35,6 +35,8 @@ def check_values(values: Mapping[str, Any]) -> list[str]:
     errors += [
         f"{name} must be a dict, not {values[name]!r}" for name in DICTS if not isinstance(values[name], dict | None)
     ]
+    if not isinstance(values["silver"], bool):
+        errors.append(f"silver must be True or False, not {values['silver']!r}")
     errors += _outlets(values["outlets"])
     errors += [error for name in MOMENTS if (error := _moment(name, values.get(name)))]
     operator = values["operator"]

@@ -13,6 +13,7 @@ from quant_framework.errors import InvalidError, QuantFrameworkError
 BUILDERS = {
     "backfill": "quant_framework.orchestration.dag_builders.BackfillDagBuilder",
     "incremental": "quant_framework.orchestration.dag_builders.IncrementalDagBuilder",
+    "repair": "quant_framework.orchestration.dag_builders.RepairDagBuilder",
 }
 
 Section = tuple[dict[str, Any], list[tuple[str, str, Any]]]

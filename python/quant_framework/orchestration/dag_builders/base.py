@@ -10,7 +10,7 @@ from quant_framework.airflow.compat import DAG, Asset, AssetAlias, Param
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.checks import check_series
 from quant_framework.orchestration.dag_builders._checks import check_names, check_options, check_values, one_line
-from quant_framework.orchestration.operators import BackfillOperator
+from quant_framework.orchestration.operators import BackfillOperator, WriteSilverOperator
 
 Builder = TypeVar("Builder", bound="BaseDagBuilder")
 
@@ -41,6 +41,8 @@ class BaseDagBuilder:
         pool: Airflow pool that every task takes a slot of.
         outlets: assets (or their names) whose events get row counts and ranges. By default an asset alias named
             ``quant_framework:<dag_id>`` that gets one asset per series with new rows.
+        silver: whether a last task makes silver of what the others wrote, beside the lake or at
+            ``QUANT_FRAMEWORK_SILVER``.
         operator: the operator class to map, for authors who subclass it.
         operator_options: more arguments of the operator, such as ``execution_timeout`` or ``concurrency``.
         default_args: as for ``DAG``, callbacks among them.
@@ -81,6 +83,7 @@ class BaseDagBuilder:
         adapter_options: dict[str, Any] | None = None,
         pool: str | None = None,
         outlets: Sequence[Asset | AssetAlias | str] | None = None,
+        silver: bool = False,
         operator: type[BackfillOperator] | None = None,
         operator_options: dict[str, Any] | None = None,
         default_args: dict[str, Any] | None = None,
@@ -93,6 +96,7 @@ class BaseDagBuilder:
         self.minio_conn_id, self.postgres_conn_id = minio_conn_id, postgres_conn_id
         self.market_data_conn_id, self.rate_limit_conn_id = market_data_conn_id, rate_limit_conn_id
         self.adapter_options, self.pool, self.outlets = adapter_options, pool, outlets
+        self.silver = silver
         self.operator, self.operator_options = operator, operator_options
         self.default_args = default_args
         self.dag_options = dag_options
@@ -135,6 +139,10 @@ class BaseDagBuilder:
     def with_pool(self: Builder, pool: str) -> Builder:
         """Set the pool."""
         return self._set(pool=pool)
+
+    def with_silver(self: Builder, silver: bool = True) -> Builder:
+        """Make silver of what was written, or not."""
+        return self._set(silver=silver)
 
     def with_outlets(self: Builder, outlets: Sequence[Asset | AssetAlias | str]) -> Builder:
         """Set the assets that are told of new rows."""
@@ -268,7 +276,13 @@ class BaseDagBuilder:
         return [Asset(outlet) if isinstance(outlet, str) else outlet for outlet in self.outlets]
 
     def add_tasks(self, dag: DAG) -> None:
-        """Add the tasks; called inside the DAG's context. By default one mapped task, whose map index is a series."""
+        """Add the tasks; called inside the DAG's context. By default one mapped task, whose map index is a series.
+
+        With ``silver`` another one after it, which runs where some series were left out, and not where one failed.
+        """
         named = "{{ task.symbols[0] }} {{ task.data_types[0] }} {{ task.timeframes[0] }}"
         options = {"map_index_template": named} | self._task_options()
-        self._operator().partial(task_id=self.task_id, **options).expand_kwargs(self.series())
+        mapped = self._operator().partial(task_id=self.task_id, **options).expand_kwargs(self.series())
+        if self.silver:
+            places = {name: getattr(self, name) for name in ("lake", "minio_conn_id", "postgres_conn_id")}
+            mapped >> WriteSilverOperator(task_id="silver", trigger_rule="none_failed_min_one_success", **places)

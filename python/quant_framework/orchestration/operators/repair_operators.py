@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quant_framework.errors import InvalidError
-from quant_framework.orchestration.checks import check_attempts, check_seconds
+from quant_framework.orchestration.checks import check_attempts, check_one, check_seconds
 from quant_framework.orchestration.operators.base import given
 from quant_framework.orchestration.operators.source import run_range
-from quant_framework.orchestration.operators.workflow_operators import Moment, SeriesOperator
+from quant_framework.orchestration.operators.workflow_operators import BackfillOperator
 from quant_framework.orchestration.workflows import RepairWorkflow
 from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE, Hole
 
 
-class RepairOperator(SeriesOperator):
+class RepairOperator(BackfillOperator):
     """Asks again for the holes of series that are stored, a few times each and not for ever.
 
     Args:
-        series: keys, ``source/data_type/symbol/timeframe``.
+        symbols: with ``timeframes`` and ``data_types``, which series, as for ``BackfillOperator``.
+        series: instead, keys, ``source/data_type/symbol/timeframe``.
         holes: instead, what to ask for: dicts with ``series, start, end``, their JSON text, or what another task
             returned: a list of them or a dict with a list ``holes``.
         start: where to look, aware datetime or ISO 8601 text; by default where the checkpoint of each series begins.
@@ -28,46 +29,44 @@ class RepairOperator(SeriesOperator):
         pause: seconds between the first repair of a hole and the second; doubles each time.
         force: ask for every hole now, settled or not.
 
-    All of the first four are templated. The result is that of ``RepairWorkflow``. Everything else is as for
-    ``SourceOperator``.
+    All down to ``end`` are templated. The result is that of ``RepairWorkflow``. Everything else is as for
+    ``BackfillOperator``.
 
     """
 
-    template_fields: Sequence[str] = (*SeriesOperator.template_fields, "series", "holes", "start", "end")
+    template_fields: Sequence[str] = (*BackfillOperator.template_fields, "series", "holes")
 
     def __init__(
         self,
         *,
+        symbols: Sequence[str] | None = None,
+        timeframes: Sequence[str] = (),
         series: Sequence[str] | None = None,
         holes: Sequence[Hole] | Mapping[str, Any] | str | None = None,
-        start: Moment | None = None,
-        end: Moment | None = None,
         attempts: int = ATTEMPTS,
         pause: float = PAUSE,
         force: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if (series is None) == (holes is None):
-            raise InvalidError("exactly one of series and holes must be given")
+        super().__init__(symbols=[] if symbols is None else symbols, timeframes=timeframes, **kwargs)
+        check_one({"symbols": symbols, "series": series, "holes": holes})
         check_attempts(attempts)
         check_seconds("pause", pause)
         self.series = series
         self.holes = holes
-        self.start = start
-        self.end = end
         self.attempts = attempts
         self.pause = pause
         self.force = force
 
     def build_workflow(self, context: dict[str, Any]) -> RepairWorkflow:
         """The run, from plain values."""
-        _, end = run_range({}, None, self.end)
         options = {"attempts": self.attempts, "pause": self.pause, "force": self.force}
         if self.holes is not None:
             return RepairWorkflow(holes=listed(self.holes), **options, **self.parts(context))
-        options |= {"series": self.series, "start": given(self.start), "end": end}
-        return RepairWorkflow(**options, **self.parts(context))
+        _, end = run_range({}, None, self.end)
+        options |= {"start": given(self.start), "end": end}
+        wanted = self.wanted(context) if self.series is None else {"series": self.series}
+        return RepairWorkflow(**wanted, **options, **self.parts(context))
 
 
 def listed(holes: Any) -> list[Hole]:

@@ -29,23 +29,7 @@ from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
 Moment = datetime | str
 
 
-class SeriesOperator(SourceOperator):
-    """Brings rows of a source into the lake: what its subclasses share, beside what ``SourceOperator`` says."""
-
-    def parts(self, context: dict[str, Any]) -> dict[str, Any]:
-        """With the lake and the checkpoints."""
-        self._writer = self.build_writer(context)
-        places = {"writer": self._writer, "checkpoint_store": self.build_checkpoint_store(context)}
-        return super().parts(context) | places
-
-    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
-        """Mirror how the run ended, and remember what was read and written."""
-        series = [one["series"] for one in result.get("series", [])]
-        self._places = {"inputs": list(map(series_uri, series)), "outputs": addresses(self._writer, series)}
-        super().report(result, context)
-
-
-class BackfillOperator(SeriesOperator):
+class BackfillOperator(SourceOperator):
     """Fetches what is missing of some series into the bronze lake, resumably.
 
     Args:
@@ -113,6 +97,18 @@ class BackfillOperator(SeriesOperator):
                 raise AirflowSkipException(f"{', '.join(symbols)}: not among the chosen symbols")
             symbols = left
         return {"symbols": symbols, "timeframes": self.timeframes, "data_types": self.data_types}
+
+    def parts(self, context: dict[str, Any]) -> dict[str, Any]:
+        """With the lake and the checkpoints."""
+        self._writer = self.build_writer(context)
+        places = {"writer": self._writer, "checkpoint_store": self.build_checkpoint_store(context)}
+        return super().parts(context) | places
+
+    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+        """Mirror how the run ended, and remember what was read and written."""
+        series = [one["series"] for one in result.get("series", [])]
+        self._places = {"inputs": list(map(series_uri, series)), "outputs": addresses(self._writer, series)}
+        super().report(result, context)
 
 
 class IncrementalOperator(BackfillOperator):

@@ -8,7 +8,7 @@ from typing import Any
 
 from quant_framework._core import Backfill
 from quant_framework.errors import InvalidError
-from quant_framework.orchestration.checks import check_attempts, check_seconds
+from quant_framework.orchestration.checks import check_attempts, check_one, check_seconds
 from quant_framework.orchestration.ports import IWorkflowContext
 from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment
 
@@ -24,7 +24,8 @@ class RepairWorkflow(BackfillWorkflow):
     """A backfill of the holes of series that are stored.
 
     Args:
-        series: their keys, ``source/data_type/symbol/timeframe``.
+        symbols: with ``timeframes`` and ``data_types``, which series, as for ``BackfillWorkflow``.
+        series: instead, their keys, ``source/data_type/symbol/timeframe``.
         holes: instead, what to ask for, whatever is known of it: dicts with ``series, start, end``, such as a
             comparison of sources returns. Rows that are there already in another version are replaced.
         start: where to look, aware; by default where the checkpoint of each series begins.
@@ -49,18 +50,19 @@ class RepairWorkflow(BackfillWorkflow):
         force: bool = False,
         **options: Any,
     ) -> None:
-        if (series is None) == (holes is None):
-            raise InvalidError("exactly one of series and holes must be given")
+        check_one({"symbols": options.get("symbols"), "series": series, "holes": holes})
         check_attempts(attempts)
         check_seconds("pause", pause)
         super().__init__(*parts, **options)
         self.holes = None if holes is None else [named(hole) for hole in holes]
-        keys = series if self.holes is None else [key for key, _, _ in self.holes]
+        keys = (series or []) if self.holes is None else [key for key, _, _ in self.holes]
         self.options["series"] = sorted({keys} if isinstance(keys, str) else set(keys))
         self.options["repair"] = {"attempts": attempts, "pause": float(pause), "force": bool(force)}
 
     def _prepare(self, context: IWorkflowContext | None) -> Backfill:
-        values = self.read(context) | {"symbols": [], "timeframes": [], "data_types": []}
+        values = self.read(context)
+        if self.parameters["symbols"] is None:
+            values |= {"symbols": [], "timeframes": [], "data_types": []}
         values["end"] = moment(values["end"], "end") or datetime.now(timezone.utc)
         if self.holes:
             self.options["repair"]["only"] = self.holes
@@ -70,7 +72,7 @@ class RepairWorkflow(BackfillWorkflow):
 
     async def execute(self, context: IWorkflowContext) -> dict[str, Any]:
         """Run; nothing is to be done where there are no series and no holes."""
-        if not self.options["series"]:
+        if not self.options["series"] and self.parameters["symbols"] is None:
             return {"status": "success", "records_written": 0, "requests": 0, "series": [], "errors": []}
         return await super().execute(context)
 
