@@ -4,7 +4,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::StatusCode;
+use reqwest::{Client, ClientBuilder, StatusCode};
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -34,6 +34,29 @@ pub(super) struct Http {
     clock: Arc<dyn Clock>,
 }
 
+/// A client and the URL of `base`, ending in a slash; `limit` says how long an answer may take. `Invalid` where `base`
+/// is no http(s) URL.
+pub(super) fn client(
+    base: &str,
+    limit: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<(Client, Url)> {
+    static PROVIDER: Once = Once::new();
+    // Already installed by somebody else in this process: just as well.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    let wrong = || Error::invalid(format!("base_url {base:?} is not an http or https URL"));
+    let url = Url::parse(&format!("{}/", base.trim_end_matches('/'))).map_err(|_| wrong())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(wrong());
+    }
+    let builder = Client::builder()
+        .user_agent(concat!("quant-framework/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true);
+    let client =
+        limit(builder).build().map_err(|error| Error::internal(format!("cannot set up HTTP: {error}")))?;
+    Ok((client, url))
+}
+
 impl Http {
     /// `Invalid` where `base` is no http(s) URL.
     pub(super) fn new(
@@ -42,22 +65,8 @@ impl Http {
         explain: Explain,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        static PROVIDER: Once = Once::new();
-        // Already installed by somebody else in this process: just as well.
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-        let wrong = || Error::invalid(format!("base_url {base:?} is not an http or https URL"));
-        let url = Url::parse(&format!("{}/", base.trim_end_matches('/'))).map_err(|_| wrong())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong());
-        }
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("quant-framework/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .timeout(WHOLE)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| Error::internal(format!("cannot set up HTTP: {error}")))?;
-        Ok(Self { client, base: url, header, explain, clock })
+        let (client, base) = client(base, |builder| builder.timeout(WHOLE))?;
+        Ok(Self { client, base, header, explain, clock })
     }
 
     /// The body of a 200 and what the source said of its limits. `query` must hold no secret: it appears in errors.

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod binance;
 pub mod coinalyze;
+mod digits;
 mod http;
 mod names;
 mod scan;

@@ -9,6 +9,7 @@ pub use rows::{Column, Field, Number, Validity};
 pub use table::scan_table;
 
 use self::rows::Rows;
+use super::digits::digits;
 use crate::error::{Error, Result};
 
 /// One element of the answer.
@@ -245,16 +246,7 @@ impl<'a> Scanner<'a> {
     /// Appends digits to `into`, which wraps around; how many there were.
     #[inline]
     fn digits(&mut self, into: &mut u64) -> usize {
-        let (mut value, mut count) = (*into, 0);
-        for byte in &self.body[self.at..] {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            count += 1;
-        }
-        *into = value;
+        let count = digits(&self.body[self.at..], into);
         self.at += count;
         count
     }

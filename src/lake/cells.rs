@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::objects::Condition;
 use crate::ports::{Cells, Fetched, Merged};
 use crate::quality;
-use crate::records::Batch;
+use crate::records::{Batch, same_row};
 use crate::retry::{RetryPolicy, repeat};
 use crate::series::Series;
 use crate::time_range::{Millis, TimeRange};
@@ -213,7 +213,7 @@ fn union(old: &Batch, new: &Batch, is_later: impl Fn(Millis) -> bool) -> Result<
         let (first, second) = (old.ts().get(left), new.ts().get(right));
         match (first, second) {
             (Some(first), Some(second)) if first == second => {
-                let is_restated = !same(old, left, new, right) && !is_later(*first);
+                let is_restated = !same_row(old.rows(), left, new.rows(), right) && !is_later(*first);
                 rows.push(if is_restated { (1, right) } else { (0, left) });
                 replaced.extend(is_restated.then_some(left));
                 (left, right) = (left + 1, right + 1);
@@ -236,11 +236,6 @@ fn union(old: &Batch, new: &Batch, is_later: impl Fn(Millis) -> bool) -> Result<
     };
     let lost: Vec<(usize, usize)> = replaced.iter().map(|row| (0, *row)).collect();
     Ok(Union { rows: taken(&[old, new], &rows)?, replaced: taken(&[old], &lost)?, added })
-}
-
-fn same(left: &Batch, a: usize, right: &Batch, b: usize) -> bool {
-    let columns = left.rows().columns().iter().zip(right.rows().columns());
-    columns.into_iter().all(|(left, right)| left.slice(a, 1).as_ref() == right.slice(b, 1).as_ref())
 }
 
 #[cfg(test)]

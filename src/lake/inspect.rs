@@ -8,7 +8,7 @@ use super::naming::{self, Object, key};
 use crate::disk::blocking;
 use crate::error::{Error, Result};
 use crate::quality::Stored;
-use crate::records::{Batch, schema};
+use crate::records::Batch;
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
@@ -28,7 +28,7 @@ impl Body {
             let parts = batches.iter().map(|rows| Batch::from_record_batch(data_type, rows));
             let parts = parts.collect::<Result<Vec<_>>>()?;
             let Object { range, is_cell } = self.object;
-            Ok(Stored { range, is_cell, rows: joined(data_type, parts)?, said })
+            Ok(Stored { range, is_cell, rows: Batch::joined(data_type, &parts)?, said })
         };
         read().map_err(|error: Error| error.context(&self.uri))
     }
@@ -48,15 +48,6 @@ impl BronzeWriter {
         let bytes = self.objects.get(&key).await?.ok_or_else(|| Error::data(format!("{uri} is gone")))?;
         Ok(Body { uri, object, bytes })
     }
-}
-
-/// Batches as one; no copy of a single one.
-pub(super) fn joined(data_type: DataType, mut parts: Vec<Batch>) -> Result<Batch> {
-    if parts.len() == 1 {
-        return parts.pop().ok_or_else(|| Error::internal("a batch is gone"));
-    }
-    let rows = arrow_select::concat::concat_batches(&schema(data_type), parts.iter().map(Batch::rows));
-    Batch::from_record_batch(data_type, &rows.map_err(|error| Error::data(error.to_string()))?)
 }
 
 /// The period that `at` lies in: a month below 1h, else a year. What looks at a series goes from period to period.

@@ -10,7 +10,7 @@ use super::bronze::BronzeWriter;
 use super::encoding::decode;
 use super::naming::{Object, folder, key, object as object_of};
 use crate::error::{Error, Result};
-use crate::records::{Batch, schema};
+use crate::records::Batch;
 use crate::series::Series;
 use crate::time_range::{Millis, TimeRange};
 
@@ -65,7 +65,7 @@ impl BronzeWriter {
             }
         });
         let parts: Vec<Batch> = read.buffered(WIDTH).try_collect().await?;
-        joined(series, &parts)
+        Batch::joined(series.data_type, &parts)
     }
 
     async fn read_object(&self, series: &Series, object: Object) -> Result<Batch> {
@@ -88,7 +88,7 @@ impl BronzeWriter {
                 .map(|rows| Batch::from_record_batch(series.data_type, rows))
                 .collect::<Result<Vec<_>>>()
         });
-        joined(series, &parts.map_err(|error| error.context(self.objects.uri(key)))?)
+        Batch::joined(series.data_type, &parts.map_err(|error| error.context(self.objects.uri(key)))?)
     }
 
     /// The open times of one object's rows, in order, milliseconds UTC; `None` where there is no such object.
@@ -118,9 +118,4 @@ impl BronzeWriter {
 /// The rows whose open time is `wanted`, in their order, whatever that is.
 fn select(batch: &Batch, wanted: impl Fn(Millis) -> bool) -> Result<Batch> {
     batch.keep(&batch.ts().iter().map(|at| Some(wanted(*at))).collect::<BooleanArray>())
-}
-
-fn joined(series: &Series, parts: &[Batch]) -> Result<Batch> {
-    let rows = arrow_select::concat::concat_batches(&schema(series.data_type), parts.iter().map(Batch::rows));
-    Batch::from_record_batch(series.data_type, &rows.map_err(|error| Error::data(error.to_string()))?)
 }

@@ -11,13 +11,14 @@ use serde::Serialize;
 use super::bronze::{BronzeWriter, open};
 use super::cells::RACE;
 use super::encoding::{Encoding, encode_rows};
-use super::inspect::{Body, joined};
+use super::inspect::Body;
 use super::naming::{Object, folder, period};
 use crate::clock::Clock;
 use crate::disk::blocking;
 use crate::error::{Error, Kind, Result};
 use crate::objects::{Condition, Objects, S3Settings};
 use crate::quality;
+use crate::records::Batch;
 use crate::retry::repeat;
 use crate::series::Series;
 use crate::time_range::TimeRange;
@@ -213,7 +214,7 @@ fn made(
         }
         parts.push(inside.within(whole));
     }
-    let ordered = quality::sorted(&joined(series.data_type, parts)?)?;
+    let ordered = quality::sorted(&Batch::joined(series.data_type, &parts)?)?;
     let sifted = quality::sift(&ordered, series.timeframe)?;
     let is_known = !ordered.is_empty() || !strays.is_empty();
     let rejected = quarantine::rejected(&ordered, &sifted.rejected, strays)?;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::{BooleanArray, UInt32Array};
 
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Result};
-use crate::records::{Batch, Quarantined, Reason};
+use crate::records::{Batch, Quarantined, Reason, same_row};
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
@@ -95,7 +95,8 @@ fn without_repetitions(batch: Batch) -> Result<(Batch, u64)> {
     if ts.windows(2).all(|pair| pair[0] < pair[1]) {
         return Ok((batch, 0));
     }
-    let repeats = |row: usize| row > 0 && ts[row] == ts[row - 1] && same_row(batch.rows(), row - 1, row);
+    let repeats =
+        |row: usize| row > 0 && ts[row] == ts[row - 1] && same_row(batch.rows(), row - 1, batch.rows(), row);
     let keep: BooleanArray = (0..ts.len()).map(|row| Some(!repeats(row))).collect();
     let repeated = keep.false_count() as u64;
     Ok((batch.keep(&keep)?, repeated))
@@ -104,10 +105,6 @@ fn without_repetitions(batch: Batch) -> Result<(Batch, u64)> {
 fn select(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
     let taken = arrow_select::take::take_record_batch(batch.rows(), rows);
     Batch::from_record_batch(batch.data_type(), &taken.map_err(|error| Error::internal(error.to_string()))?)
-}
-
-pub(crate) fn same_row(rows: &RecordBatch, a: usize, b: usize) -> bool {
-    rows.columns().iter().all(|column| column.slice(a, 1).as_ref() == column.slice(b, 1).as_ref())
 }
 
 /// The rows that cannot be true: low is the lowest, high the highest, everything is finite and above zero, volume is

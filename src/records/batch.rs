@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray};
+use arrow_schema::DataType as ArrowType;
 
 use super::schema;
 use crate::error::{Error, Result};
@@ -53,6 +54,15 @@ impl Batch {
         &self.rows
     }
 
+    /// Several as one, in their order; no copy of a single one.
+    pub fn joined(data_type: DataType, parts: &[Self]) -> Result<Self> {
+        if let [one] = parts {
+            return Ok(one.clone());
+        }
+        let rows = arrow_select::concat::concat_batches(&schema(data_type), parts.iter().map(Self::rows));
+        Self::from_record_batch(data_type, &rows.map_err(|error| Error::data(error.to_string()))?)
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.num_rows()
@@ -88,4 +98,24 @@ impl Batch {
         let to = self.ts().partition_point(|at| *at < range.end());
         Self { data_type: self.data_type, rows: self.rows.slice(from, to - from) }
     }
+}
+
+/// Whether two rows of one schema hold the same, bit by bit.
+pub fn same_row(left: &RecordBatch, row: usize, right: &RecordBatch, other: usize) -> bool {
+    left.columns().iter().zip(right.columns()).all(|(left, right)| {
+        if left.is_null(row) || right.is_null(other) {
+            return left.is_null(row) == right.is_null(other);
+        }
+        match left.data_type() {
+            ArrowType::Float64 => {
+                let value =
+                    |array: &dyn Array, row: usize| array.as_primitive::<Float64Type>().value(row).to_bits();
+                value(left, row) == value(right, other)
+            }
+            ArrowType::Int64 => {
+                left.as_primitive::<Int64Type>().value(row) == right.as_primitive::<Int64Type>().value(other)
+            }
+            _ => left.slice(row, 1).as_ref() == right.slice(other, 1).as_ref(),
+        }
+    })
 }

@@ -5,6 +5,6 @@ mod batch;
 mod quarantined;
 mod schema;
 
-pub use batch::Batch;
+pub use batch::{Batch, same_row};
 pub use quarantined::{Quarantined, Reason};
 pub use schema::{TS, schema};

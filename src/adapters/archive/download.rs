@@ -1,18 +1,18 @@
 //! One file of the archive: fetched, and proved by its checksum.
 
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use super::super::http::client;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result, causes};
 use crate::ports::Verdict;
 use crate::rate_limit;
 
-const CONNECT: Duration = Duration::from_secs(10);
 /// Without a byte for so long, a download has failed.
 const SILENCE: Duration = Duration::from_secs(30);
 /// A month of one-minute bars is 3 MB.
@@ -41,22 +41,8 @@ pub(super) struct Proved {
 impl Archive {
     /// `Invalid` where `base` is no http(s) URL.
     pub(super) fn new(base: &str, clock: Arc<dyn Clock>) -> Result<Self> {
-        static PROVIDER: Once = Once::new();
-        // Already installed by somebody else in this process: just as well.
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-        let wrong = || Error::invalid(format!("base_url {base:?} is not an http or https URL"));
-        let url = Url::parse(&format!("{}/", base.trim_end_matches('/'))).map_err(|_| wrong())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong());
-        }
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("quant-framework/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| Error::internal(format!("cannot set up HTTP: {error}")))?;
-        Ok(Self { client, base: url, clock })
+        let (client, base) = client(base, |builder| builder.read_timeout(SILENCE))?;
+        Ok(Self { client, base, clock })
     }
 
     /// The file at `path`, `None` where there is none. `Data` where it does not equal its checksum twice.

@@ -4,9 +4,8 @@ use arrow_array::BooleanArray;
 
 use super::Check;
 use super::rows::Columns;
-use super::times::same;
 use crate::error::Result;
-use crate::records::Batch;
+use crate::records::{Batch, same_row};
 use crate::timeframe::Timeframe;
 
 /// Rows, sifted.
@@ -40,7 +39,7 @@ pub fn sift(ordered: &Batch, timeframe: Timeframe) -> Result<Sifted> {
                 counting = Some(row);
                 continue;
             }
-            (None, Some(counting)) if same(ordered.rows(), row, ordered.rows(), counting) => {
+            (None, Some(counting)) if same_row(ordered.rows(), row, ordered.rows(), counting) => {
                 sifted.repeated += 1;
                 None
             }

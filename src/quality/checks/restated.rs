@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use super::times::same;
 use crate::error::{Error, Result};
 use crate::quality::check::sorted;
-use crate::records::Batch;
+use crate::records::{Batch, same_row};
 use crate::time_range::iso;
 
 /// What came of it.
@@ -36,7 +35,7 @@ pub fn restated(older: &Batch, newer: &Batch) -> Result<Restatement> {
         let (at, now) = (older.ts()[before], newer.ts()[after]);
         if at == now {
             found.shared += 1;
-            if !same(older.rows(), before, newer.rows(), after) {
+            if !same_row(older.rows(), before, newer.rows(), after) {
                 found.restated += 1;
                 found.first.get_or_insert_with(|| iso(at));
             }

@@ -1,13 +1,8 @@
 //! When rows open: on the grid, each bar once, none missing, none that has not closed.
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType as ArrowType;
-
 use super::Check;
 use super::finding::Tally;
-use crate::records::Batch;
+use crate::records::{Batch, same_row};
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
 
@@ -57,7 +52,7 @@ impl Times {
             _ => Some((batch, row - 1)),
         };
         if let Some((other, other_row)) = before.filter(|(other, row)| other.ts()[*row] == at) {
-            let is_same = same(other.rows(), other_row, batch.rows(), row);
+            let is_same = same_row(other.rows(), other_row, batch.rows(), row);
             tally.note(if is_same { Check::Repeated } else { Check::Conflicting }, at);
         }
         if !self.timeframe.is_aligned(at) {
@@ -93,24 +88,4 @@ impl Times {
             self.gap(closed.end());
         }
     }
-}
-
-/// Whether two rows of one schema hold the same, bit by bit.
-pub(super) fn same(left: &RecordBatch, row: usize, right: &RecordBatch, other: usize) -> bool {
-    left.columns().iter().zip(right.columns()).all(|(left, right)| {
-        if left.is_null(row) || right.is_null(other) {
-            return left.is_null(row) == right.is_null(other);
-        }
-        match left.data_type() {
-            ArrowType::Float64 => {
-                let value =
-                    |array: &dyn Array, row: usize| array.as_primitive::<Float64Type>().value(row).to_bits();
-                value(left, row) == value(right, other)
-            }
-            ArrowType::Int64 => {
-                left.as_primitive::<Int64Type>().value(row) == right.as_primitive::<Int64Type>().value(other)
-            }
-            _ => left.slice(row, 1).as_ref() == right.slice(other, 1).as_ref(),
-        }
-    })
 }

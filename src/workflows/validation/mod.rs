@@ -23,7 +23,7 @@ use crate::series::Series;
 use crate::time_range::{TimeRange, iso};
 use crate::timeframe::Timeframe;
 pub use reading::Wanted;
-use reading::{Reader, ends, joined};
+use reading::{Reader, ends};
 pub use writing::Addresses;
 
 /// What looks, and where.
@@ -127,7 +127,10 @@ pub async fn validate(
         let rows = reader.until(end).await?;
         if let (Some(fine), Some(sums)) = (&mut fine, &mut sums) {
             let finer = fine.until(end).await?;
-            sums.look(&joined(&fine.series, &finer)?, &joined(series, &rows)?);
+            sums.look(
+                &Batch::joined(fine.series.data_type, &finer)?,
+                &Batch::joined(series.data_type, &rows)?,
+            );
         }
     }
     if let Some(sums) = &sums {
@@ -184,7 +187,7 @@ pub async fn reconcile(
     for end in ends(range, first) {
         let mut reference = None;
         for (place, reader) in readers.iter_mut().enumerate() {
-            let rows = joined(&series[place], &reader.until(end).await?)?;
+            let rows = Batch::joined(series[place].data_type, &reader.until(end).await?)?;
             strips[place].note(&rows);
             match &reference {
                 None => reference = Some(rows),

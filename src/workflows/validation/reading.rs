@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures::stream::{BoxStream, StreamExt, iter};
 
 use crate::coverage::Coverage;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lake::{BronzeWriter, Object, period};
 use crate::quality::{Checker, Selection, Stored, Thresholds, Validation, sorted};
-use crate::records::{Batch, schema};
+use crate::records::Batch;
 use crate::series::Series;
 use crate::time_range::{Millis, TimeRange};
 
@@ -92,18 +92,12 @@ impl Reader {
         }
         self.pending = later;
         let in_order = ready.windows(2).all(|pair| pair[0].ts().last() < pair[1].ts().first());
-        if in_order { Ok(ready) } else { Ok(vec![sorted(&joined(&self.series, &ready)?)?]) }
+        if in_order { Ok(ready) } else { Ok(vec![sorted(&Batch::joined(self.series.data_type, &ready)?)?]) }
     }
 
     pub(super) fn finish(self) -> Validation {
         self.checker.finish()
     }
-}
-
-/// Batches of one series as one.
-pub(super) fn joined(series: &Series, parts: &[Batch]) -> Result<Batch> {
-    let rows = arrow_select::concat::concat_batches(&schema(series.data_type), parts.iter().map(Batch::rows));
-    Batch::from_record_batch(series.data_type, &rows.map_err(|error| Error::internal(error.to_string()))?)
 }
 
 /// The ends of the periods that `range` touches, in order.
