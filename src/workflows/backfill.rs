@@ -59,7 +59,8 @@ pub struct BackfillSpec {
     /// A bar counts as closed this long after its end.
     pub lag: Duration,
     /// Of an incremental run, which merges the newest rows into cells of the lake: how many known bars before them are
-    /// asked for again, because a source may restate them. `None`: everything is written as chunks.
+    /// asked for again, because a source may restate them. `None`, and from a source of files: everything is written as
+    /// chunks.
     pub overlap: Option<u32>,
     /// Of a run that asks for known holes again.
     pub repair: Option<HoleRepair>,

@@ -187,7 +187,7 @@ async fn load(parts: &Parts, spec: &BackfillSpec, series: Series) -> Result<Task
         wanted,
         cutoff,
         missing,
-        overlap: spec.overlap.filter(|_| parts.writer.cells().is_some() && !anew),
+        overlap: spec.overlap.filter(|_| parts.writer.cells().is_some() && !anew && file_delay.is_none()),
         holes,
         fingerprint,
         checkpoint,

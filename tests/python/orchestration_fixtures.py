@@ -21,5 +21,6 @@ def home(exchange, unhurried, tmp_path, monkeypatch) -> Path:
     """Everything by the environment, and nothing of it by arguments."""
     monkeypatch.setenv("COINALYZE_API_KEY", "offline")
     monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL", exchange.url)
+    monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL_BINANCE_ARCHIVE", exchange.url)
     monkeypatch.setenv("QUANT_FRAMEWORK_HOME", str(tmp_path / "home"))
     return tmp_path / "home"

@@ -53,12 +53,19 @@ def stored(tmp_path) -> dict[datetime, dict]:
     return rows
 
 
-def check(rows: dict[datetime, dict], interval: str, start: datetime, end: datetime, step: timedelta) -> None:
+def check(
+    rows: dict[datetime, dict],
+    interval: str,
+    start: datetime,
+    end: datetime,
+    step: timedelta,
+    market: str = "spot",
+) -> None:
     """``rows`` are exactly the bars of ``[start, end)``."""
     count = (end - start) // step
     assert sorted(rows) == [start + n * step for n in range(count)]
     for at, row in rows.items():
-        one = bar("BTCUSDT", interval, at)
+        one = bar("BTCUSDT", interval, at, market)
         assert {name: row[name] for name in VALUES} == {name: one[key] for name, key in VALUES.items()}
         assert row["taker_buy_trades"] is None
 
@@ -90,7 +97,7 @@ async def test_usdm_has_headers_and_milliseconds_and_years_of_hours_are_one_chun
     result = await make("usdm", start=day("2023-01-01"), end=day("2025-03-01")).execute(context)
     assert (result["status"], result["chunks_done"]) == ("success", 3)
     assert result["series"][0]["series"] == "binance_usdm/ohlcv/BTCUSDT/1h"
-    check(stored(tmp_path), "1h", day("2023-01-01"), day("2025-03-01"), HOUR)
+    check(stored(tmp_path), "1h", day("2023-01-01"), day("2025-03-01"), HOUR, "usdm")
     assert set(zips(exchange).values()) == {1}
     assert len(zips(exchange)) == 26
     assert all(entry["path"].startswith("data/futures/um/monthly/klines/BTCUSDT/1h/") for entry in exchange.ledger)

@@ -22,9 +22,9 @@ SPAN = {"start": START, "end": END, "symbols": ["BTCUSDT"], "timeframes": ["1h"]
 HOURS = 60 * 24
 
 
-def expected() -> list[tuple]:
+def expected(market: str = "spot") -> list[tuple]:
     opens = (START + timedelta(hours=n) for n in range(HOURS))
-    bars = ((at, bar("BTCUSDT", "1h", at)) for at in opens)
+    bars = ((at, bar("BTCUSDT", "1h", at, market)) for at in opens)
     return [("BTCUSDT", int(at.timestamp() * 1000), *(one[key] for key in "ohlcv")) for at, one in bars]
 
 
@@ -33,7 +33,7 @@ def test_an_operator_names_it_and_its_market(home, exchange, market, source):
     task = BackfillOperator(task_id="backfill", adapter_options={"market": market}, **SPAN)
     result = execute(task, Xcoms())
     assert (result["status"], result["records_written"]) == ("success", HOURS)
-    assert stored(home / "lake" / "bronze") == expected()
+    assert stored(home / "lake" / "bronze") == expected(market)
     assert facts(home, f"{source}/ohlcv/BTCUSDT/1h")[:3] == ([(START, END)], [], f"binance/v1 {market}")
     assert not (home / "limits").exists(), "nothing is shared where nothing is limited"
 

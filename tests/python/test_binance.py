@@ -248,7 +248,7 @@ async def test_faults_that_pass_leave_every_row_once(kind, backfill, exchange, t
     assert tuples(stored(tmp_path, "binance_usdm")) == expected("BTCUSDT_PERP.A", "1hour", START, START + 100 * HOUR)
 
 
-@pytest.mark.parametrize("kind", ["wrong_range", "off_grid", "null_value", "bad_ohlc"])
+@pytest.mark.parametrize("kind", ["wrong_range", "null_value"])
 async def test_an_answer_that_cannot_be_true_stores_nothing(kind, backfill, exchange, tmp_path):
     exchange.inject(Fault(kind, times=None))
     result = await backfill(exchange, end=START + 100 * HOUR)

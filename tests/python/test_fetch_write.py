@@ -234,7 +234,7 @@ def fetching(**more: object) -> Daily:
 
 FAULTS: list[tuple[Callable[[], Fault], type[Exception], dict]] = [
     (lambda: Fault("429", value=900, after=9), AirflowRescheduleException, {"max_wait": 1}),
-    (lambda: Fault("bad_ohlc", after=9), AirflowException, {}),
+    (lambda: Fault("null_value", after=9), AirflowException, {}),
 ]
 
 
@@ -251,7 +251,7 @@ def test_a_fetch_that_goes_on_does_not_ask_again_for_what_is_staged(
     xcoms = Xcoms()
     assert execute(fetching(**options), xcoms)["bars"] == HOURS
     days = Counter(entry["from"] for entry in exchange.ledger)
-    refused = {"bad_ohlc"} & {fault().kind}
+    refused = {"null_value"} & {fault().kind}
     assert len(days) == exchange.stats()["requests"] == 14 - 9 - (4 if refused else 0)
     assert len(set(first) & set(days)) == len(refused), "only what was refused is asked for again"
     write = WriteBronzeOperator(task_id="write", staged=xcoms["fetch"][-1])

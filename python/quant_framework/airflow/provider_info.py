@@ -29,7 +29,7 @@ CONNECTION_TYPE = {
             "description": "Name of the source.",
             "schema": {
                 "type": "string",
-                "enum": ["coinalyze", "binance", "binance_usdm", "ccxt"],
+                "enum": ["coinalyze", "binance", "binance_usdm", "binance_archive", "ccxt"],
                 "default": "coinalyze",
             },
         },

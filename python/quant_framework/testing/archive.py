@@ -40,9 +40,10 @@ PATH = re.compile(
 )
 
 
-def bar(symbol: str, interval: str, at: datetime) -> dict[str, float]:
-    """The bar that opens at ``at``: ``o, h, l, c, v, bv, tx`` as of the exchange's own ``synthetic``."""
-    return synthetic("ohlcv-history", symbol, TIMEFRAMES.get(interval, "1min"), int(at.timestamp()))
+def bar(symbol: str, interval: str, at: datetime, market: str = "spot") -> dict[str, float]:
+    """The bar that opens at ``at``, as the exchange's REST interface has it: ``o, h, l, c, v, bv, tx``."""
+    name = f"{symbol}.A" if market == "spot" else f"{symbol}_PERP.A"
+    return synthetic("ohlcv-history", name, TIMEFRAMES.get(interval, "1min"), int(at.timestamp()))
 
 
 def open_interest(symbol: str, at: datetime) -> float:
@@ -133,15 +134,14 @@ class OfflineArchive:
         if end + late > now:
             return None
         header = self.headers.get(name, market != "spot" or kind == "metrics")
-        micros = market == "spot" and start >= MICROSECONDS_FROM
         gaps = (*self._dropped.get(name, ()), (datetime.min.replace(tzinfo=timezone.utc), self.listed))
         rows = (symbol, interval or "5m", start, end, gaps)
-        return _zipped(name, kind, header, micros, self._changed.get(name), *rows)
+        return _zipped(name, kind, header, market, self._changed.get(name), *rows)
 
 
 @lru_cache(maxsize=512)
-def _zipped(name: str, kind: str, header: bool, micros: bool, volume: float | None, *rows: object) -> bytes:
-    lines = list(_metrics(*rows) if kind == "metrics" else _klines(micros, *rows))
+def _zipped(name: str, kind: str, header: bool, market: str, volume: float | None, *rows: object) -> bytes:
+    lines = list(_metrics(*rows) if kind == "metrics" else _klines(market, *rows))
     if volume is not None and lines:
         fields = lines[0].split(",")
         fields[2 if kind == "metrics" else 5] = f"{volume:.8f}"
@@ -169,12 +169,12 @@ def _opens(interval: str, start: datetime, end: datetime, gaps: tuple) -> Iterat
         at = after
 
 
-def _klines(micros: bool, symbol: str, interval: str, start: datetime, end: datetime, gaps: tuple) -> Iterator[str]:
+def _klines(market: str, symbol: str, interval: str, start: datetime, end: datetime, gaps: tuple) -> Iterator[str]:
     if interval not in MINUTES and interval != "1mo":
         raise ValueError(interval)
-    unit = 1_000_000 if micros else 1000
+    unit = 1_000_000 if market == "spot" and start >= MICROSECONDS_FROM else 1000
     for at, after in _opens(interval, start, end, gaps):
-        one = bar(symbol, interval, at)
+        one = bar(symbol, interval, at, market)
         prices = ",".join(f"{one[key]:.8f}" for key in "ohlcv")
         times = int(at.timestamp()) * unit, int(after.timestamp()) * unit - 1
         quote, taker = one["v"] * one["c"], one["bv"]

@@ -14,7 +14,7 @@ def offline_exchange(monkeypatch: pytest.MonkeyPatch) -> Iterator[OfflineExchang
     """An exchange without a limit that is the environment's: DAGs under test need no ``base_url`` and no key."""
     with OfflineExchange(limit=None) as exchange:
         monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL", exchange.url)
-        for source in ("BINANCE", "BINANCE_USDM", "CCXT"):
+        for source in ("BINANCE", "BINANCE_USDM", "BINANCE_ARCHIVE", "CCXT"):
             monkeypatch.setenv(f"QUANT_FRAMEWORK_BASE_URL_{source}", exchange.url)
         monkeypatch.setenv("COINALYZE_API_KEY", exchange.api_key or "")
         yield exchange
