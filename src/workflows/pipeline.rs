@@ -226,8 +226,7 @@ impl Pipeline {
     async fn fetch_and_check(&self, task: &Task, chunk: Chunk) -> Result<Option<Answer>> {
         let mut is_last = false;
         loop {
-            let asked = self.parts.clock.now();
-            let fetched = self.permit_and_fetch(task, chunk).await?;
+            let (asked, fetched) = self.permit_and_fetch(task, chunk).await?;
             let checked =
                 quality::check(&fetched.batch, chunk.range, task.series.timeframe, self.parts.clock.now())?;
             if checked.quarantined.is_empty() || is_last {
@@ -239,14 +238,16 @@ impl Pipeline {
         }
     }
 
-    /// Asks the source for one chunk, as often as the retry schedule allows; every attempt pays.
-    async fn permit_and_fetch(&self, task: &Task, chunk: Chunk) -> Result<Fetched> {
+    /// Asks the source for one chunk, as often as the retry schedule allows; every attempt pays. Answers when it was
+    /// asked, too.
+    async fn permit_and_fetch(&self, task: &Task, chunk: Chunk) -> Result<(Millis, Fetched)> {
         let request = FetchRequest { series: task.series.clone(), range: chunk.range };
         let mut attempt = 0;
         loop {
             let permit = self.permit(task.weight(chunk.range)).await?;
+            let asked = self.parts.clock.now();
             let error = match self.fetch(task, &request, permit).await {
-                Ok(fetched) => return Ok(fetched),
+                Ok(fetched) => return Ok((asked, fetched)),
                 Err(error) => error,
             };
             if error.kind() == Kind::RateLimited {

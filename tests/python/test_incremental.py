@@ -186,7 +186,7 @@ def test_an_answer_without_the_newest_bars_is_asked_again(home, exchange):
     late = OfflineExchange(limit=None, now=lambda: (now - timedelta(minutes=10)).timestamp())
     start = now - HOUR
     with late:
-        options = {"timeframes": ["1m"], "adapter": adapter(late), "adapter_options": None, "start": start}
+        options = {"timeframes": ["1m"], "adapter": adapter(late), "adapter_options": None, "start": start, "lag": 0.0}
         update(**options, end=now)
     options |= {"adapter": adapter(exchange)}
     update(**options, end=now)
