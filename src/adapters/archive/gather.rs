@@ -153,11 +153,14 @@ impl BinanceArchiveAdapter {
         let Some(proved) = self.archive.file(&path).await? else { return Ok(None) };
         let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
         let series = series.clone();
+        let room = self.rooms.take().await?;
         let parse = move || {
             let bytes = proved.body.len() as u64;
-            let body = unzip::csv(&name, &proved.body)?;
-            let table = table::table(&series, period, &body).map_err(|error| error.context(&name))?;
-            Ok(File { name, sha256: proved.sha256, bytes, table })
+            room.with(|body| {
+                unzip::csv(&name, &proved.body, body)?;
+                let table = table::table(&series, period, body).map_err(|error| error.context(&name))?;
+                Ok(File { name, sha256: proved.sha256, bytes, table })
+            })
         };
         // Tens of milliseconds for a month: other requests go on meanwhile.
         let parsed = tokio::task::spawn_blocking(parse).await;

@@ -13,6 +13,7 @@ mod download;
 mod files;
 mod gather;
 mod known;
+mod rooms;
 mod table;
 mod unzip;
 
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 use self::download::Archive;
 pub use self::files::Market;
 use self::gather::{DAY_LATE, Found, MONTH_LATE};
+use self::rooms::Rooms;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched, Prices};
@@ -48,13 +50,14 @@ pub struct BinanceArchiveAdapter {
     /// Series that have files.
     known: Mutex<HashSet<Series>>,
     clock: Arc<dyn Clock>,
+    rooms: Rooms,
 }
 
 impl BinanceArchiveAdapter {
     /// The archive at `base_url`, by default Binance's. `Invalid` where that is no URL. Opens nothing yet.
     pub fn new(market: Market, base_url: Option<&str>, clock: Arc<dyn Clock>) -> Result<Self> {
         let archive = Archive::new(base_url.unwrap_or(BASE_URL), Arc::clone(&clock))?;
-        Ok(Self { market, archive, known: Mutex::default(), clock })
+        Ok(Self { market, archive, known: Mutex::default(), rooms: Rooms::default(), clock })
     }
 
     fn lineage(&self, found: &Found) -> Vec<(String, String)> {
