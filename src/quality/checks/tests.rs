@@ -358,6 +358,11 @@ fn model(rows: &[Row], bars: i64, limit: u64) -> BTreeMap<&'static str, u64> {
     if missing > 0 {
         add("missing", missing);
     }
+    // The range reaches up to now: one bar and ten minutes may be missing at its end.
+    let behind = bars - rows.last().map_or(0, |row| row.0 + 1);
+    if behind > 11 {
+        add("late", behind as u64);
+    }
     for idle in [true, false] {
         let is_in = |minute: i64| {
             let Some(row) = first.get(&minute) else { return false };
