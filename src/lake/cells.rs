@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use arrow_array::BooleanArray;
 use arrow_select::interleave::interleave_record_batch;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -97,16 +96,12 @@ impl Cells for BronzeWriter {
             if !inside.is_empty()
                 && self.put(series, chunk, inside, &rows.lineage, asked, &mut merged).await?
             {
-                let outside = rest.ts().iter().map(|at| Some(!chunk.range.contains(*at)));
-                rest = rest.keep(&outside.collect::<BooleanArray>())?;
+                rest = rest.select(|at| !chunk.range.contains(at))?;
             }
         }
         while let Some(range) = rest.ts().first().and_then(|at| cell(series.timeframe, *at)) {
             let inside = rest.within(range);
-            rest = Batch::from_record_batch(
-                series.data_type,
-                &rest.rows().slice(inside.len(), rest.len() - inside.len()),
-            )?;
+            rest = rest.slice(inside.len(), rest.len() - inside.len());
             self.put(series, Object::cell(range), inside, &rows.lineage, asked, &mut merged).await?;
         }
         Ok(merged)
@@ -115,8 +110,7 @@ impl Cells for BronzeWriter {
     async fn trim(&self, series: &Series, cell: TimeRange, range: TimeRange) -> Result<()> {
         let attempt = || async {
             let held = self.look(series, Object::cell(cell)).await?;
-            let kept = held.rows.ts().iter().map(|at| Some(!range.contains(*at)));
-            let kept = held.rows.keep(&kept.collect::<BooleanArray>())?;
+            let kept = held.rows.select(|at| !range.contains(at))?;
             if kept.len() == held.rows.len() {
                 return Ok(());
             }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use arrow_array::BooleanArray;
 use bytes::Bytes;
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
@@ -58,11 +57,7 @@ impl BronzeWriter {
         let read = iter(inside).map(|object| async move {
             let rows = self.read_object(series, object).await?;
             // Objects are written in time order; one that is not was not written by us.
-            if rows.ts().is_sorted() {
-                Ok(rows.within(range))
-            } else {
-                select(&rows, |at| range.contains(at))
-            }
+            if rows.ts().is_sorted() { Ok(rows.within(range)) } else { rows.select(|at| range.contains(at)) }
         });
         let parts: Vec<Batch> = read.buffered(WIDTH).try_collect().await?;
         Batch::joined(series.data_type, &parts)
@@ -113,9 +108,4 @@ impl BronzeWriter {
         }
         Ok(newest)
     }
-}
-
-/// The rows whose open time is `wanted`, in their order, whatever that is.
-fn select(batch: &Batch, wanted: impl Fn(Millis) -> bool) -> Result<Batch> {
-    batch.keep(&batch.ts().iter().map(|at| Some(wanted(*at))).collect::<BooleanArray>())
 }

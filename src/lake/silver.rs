@@ -210,7 +210,7 @@ fn made(
         let inside = ordered.within(object.range);
         // A row outside its object belongs to no period: that of the object keeps it.
         if inside.len() < ordered.len() && whole.contains(object.range.start()) {
-            strays.push(quarantine::without(&ordered, object.range)?);
+            strays.push(ordered.select(|at| !object.range.contains(at))?);
         }
         parts.push(inside.within(whole));
     }

@@ -85,6 +85,11 @@ impl Batch {
         Ok(Self { data_type: self.data_type, rows })
     }
 
+    /// The rows whose open time is `wanted`, in their order, whatever that is.
+    pub fn select(&self, wanted: impl Fn(Millis) -> bool) -> Result<Self> {
+        self.keep(&self.ts().iter().map(|at| Some(wanted(*at))).collect())
+    }
+
     /// `len` rows from `from` on. No copy.
     #[must_use]
     pub fn slice(&self, from: usize, len: usize) -> Self {

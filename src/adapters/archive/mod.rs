@@ -21,7 +21,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow_array::BooleanArray;
 use async_trait::async_trait;
 
 use self::download::Archive;
@@ -31,7 +30,7 @@ use self::rooms::Rooms;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched, Prices};
-use crate::records::{Batch, schema};
+use crate::records::Batch;
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
@@ -147,10 +146,7 @@ fn joined(series: &Series, mut parts: Vec<Batch>, known: TimeRange) -> Result<Ba
     {
         return Ok(only.within(known));
     }
-    let rows = arrow_select::concat::concat_batches(&schema(series.data_type), parts.iter().map(Batch::rows));
-    let rows = rows.map_err(|error| Error::internal(error.to_string()))?;
-    let all = Batch::from_record_batch(series.data_type, &rows)?;
-    all.keep(&all.ts().iter().map(|at| Some(known.contains(*at))).collect::<BooleanArray>())
+    Batch::joined(series.data_type, &parts)?.select(|at| known.contains(at))
 }
 
 #[cfg(test)]

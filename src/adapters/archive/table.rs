@@ -138,6 +138,5 @@ fn left_out(kept: &BooleanArray, why: &str) -> Option<String> {
 
 /// The rows of `day` in `range` for whose bars `month` (in order) has none.
 pub(super) fn supplement(month: &Batch, day: &Batch, range: TimeRange) -> Result<Batch> {
-    let wanted = |at: &Millis| range.contains(*at) && month.ts().binary_search(at).is_err();
-    day.keep(&day.ts().iter().map(|at| Some(wanted(at))).collect::<BooleanArray>())
+    day.select(|at| range.contains(at) && month.ts().binary_search(&at).is_err())
 }

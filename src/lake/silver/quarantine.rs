@@ -5,14 +5,13 @@ use std::sync::Arc;
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{ArrayRef, BooleanArray, Int32Array, RecordBatch, UInt32Array};
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, UInt32Array};
 use arrow_schema::{DataType as ArrowType, Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::quality::{CHECKS_VERSION, Check};
 use crate::records::{self, Batch};
 use crate::series::DataType;
-use crate::time_range::TimeRange;
 
 /// The columns of a row, and `reason` (id of the check that it failed) and `checks_version`.
 pub(super) fn schema(data_type: DataType) -> SchemaRef {
@@ -21,11 +20,6 @@ pub(super) fn schema(data_type: DataType) -> SchemaRef {
     let columns = records::schema(data_type);
     let fields = columns.fields().iter().map(|field| field.as_ref().clone());
     Arc::new(Schema::new(fields.chain(own).collect::<Vec<_>>()))
-}
-
-/// The rows of `ordered` that open outside `range`.
-pub(super) fn without(ordered: &Batch, range: TimeRange) -> Result<Batch> {
-    ordered.keep(&ordered.ts().iter().map(|at| Some(!range.contains(*at))).collect::<BooleanArray>())
 }
 
 /// The rejected rows of `ordered` and strays, in time order; `None` where there is none.
