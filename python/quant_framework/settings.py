@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from quant_framework.arguments import RateLimitOptions
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.checks import check_adapter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
@@ -157,4 +158,5 @@ def open_limiter(adapter: IDataAdapter, place: str | None = None, password: str 
     if not limits.get("windows"):
         return AdaptiveRateLimiter(**limits)
     scope = getattr(adapter, "quota_scope", adapter.source)
-    return AdaptiveRateLimiter(**limits, place=place or rate_limit_url(), scope=scope, password=password)
+    shared: RateLimitOptions = {**limits, "place": place or rate_limit_url(), "scope": scope, "password": password}
+    return AdaptiveRateLimiter(**shared)

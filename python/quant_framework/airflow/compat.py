@@ -19,7 +19,7 @@ from airflow.sdk import (
     get_parsing_context,
 )
 from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
-from airflow.sdk.definitions.context import context_merge
+from airflow.sdk.definitions.context import Context, context_merge
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -42,6 +42,7 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "Connection",
+    "Context",
     "CronDataIntervalTimetable",
     "DecoratedOperator",
     "Param",

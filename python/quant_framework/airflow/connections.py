@@ -151,8 +151,8 @@ def open_checkpoints(
         return HybridCheckpointStore(minio, database)
     if database and checkpoint:
         raise InvalidError("checkpoint and postgres_conn_id name two places", "leave one out, or add minio_conn_id")
-    if minio or database:
-        return minio or database
+    if store := minio or database:
+        return store
     return open_checkpoint_store(checkpoint or option("checkpoint") or settings.checkpoint_url())
 
 

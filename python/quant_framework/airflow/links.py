@@ -22,7 +22,10 @@ class LakeLink(BaseOperatorLink):
     in ``operator._places``. An operator class declares it: ``operator_extra_links = (LakeLink(),)``.
     """
 
-    name = "Lake"
+    @property
+    def name(self) -> str:
+        """What the UI calls it."""
+        return "Lake"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The address; empty where there is none, and then Airflow shows no link."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from typing import TYPE_CHECKING
+
 from quant_framework import _core
 from quant_framework.ingestion.s3 import s3_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["BronzeWriter", "ReportWriter", "SilverWriter"]
 
@@ -37,10 +43,10 @@ class BronzeWriter(_core.BronzeWriter):
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
-        ca_file: str | None = None,
+        ca_file: str | PathLike[str] | None = None,
         compression: str | None = None,
         write_only: bool = False,
-    ) -> BronzeWriter:
+    ) -> Self:
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, compression=compression, write_only=write_only, **settings)
@@ -77,9 +83,9 @@ class SilverWriter(_core.SilverWriter):
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
-        ca_file: str | None = None,
+        ca_file: str | PathLike[str] | None = None,
         compression: str | None = None,
-    ) -> SilverWriter:
+    ) -> Self:
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, bronze, compression=compression, **settings)
@@ -104,8 +110,8 @@ class ReportWriter(_core.ReportWriter):
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
-        ca_file: str | None = None,
-    ) -> ReportWriter:
+        ca_file: str | PathLike[str] | None = None,
+    ) -> Self:
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, **settings)

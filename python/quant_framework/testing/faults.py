@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from quant_framework.testing.bars import Item
+
 STATUSES = frozenset({"418", "429", "500", "503"})
 """Faults that are an answer's status; they cost no quota."""
 
@@ -91,7 +93,7 @@ class FaultBox:
         return None
 
 
-def spoil(items: list[dict], fault: Fault, step: int) -> list[dict]:
+def spoil(items: list[Item], fault: Fault, step: int) -> list[Item]:
     """``items`` of one history as ``fault`` makes them."""
     if fault.kind == "truncated_rows":
         return items[: int(fault.value or 1)]

@@ -35,7 +35,7 @@ class BackfillDagBuilder(BaseDagBuilder):
 
     def params(self) -> dict[str, Param]:
         """Symbols and range."""
-        moment = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
+        moment: dict[str, Any] = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
         return super().params() | {name: Param(text(getattr(self, name)), **moment) for name in ("start", "end")}
 
     def timetable(self) -> Any:

@@ -200,8 +200,12 @@ class BaseDagBuilder:
         try:
             self._try_operator()
             params = self.params() | (self.dag_options.get("params") or {})
-            options = usual | self.dag_options | {"params": params, "auto_register": False}
-            named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.timetable()}
+            options: dict[str, Any] = usual | self.dag_options | {"params": params, "auto_register": False}
+            named: dict[str, Any] = {
+                "dag_id": self.dag_id,
+                "description": self.description,
+                "schedule": self.timetable(),
+            }
             default_args = {"retries": 3} | (self.default_args or {})
             with DAG(**named, default_args=default_args, **options) as dag:
                 self.add_tasks(dag)
@@ -216,7 +220,8 @@ class BaseDagBuilder:
     def _try_operator(self) -> None:
         """Make a task for its arguments' sake: a mapped one checks them only when it runs."""
         apart = DAG("apart", schedule=None, auto_register=False)
-        make = functools.partial(self._operator(), dag=apart, **self.series()[0])
+        first: dict[str, Any] = {**self.series()[0]}
+        make = functools.partial(self._operator(), dag=apart, **first)
         options, own = self._task_options(), self.operator_options or {}
         try:
             make(task_id="all", **options)
@@ -285,4 +290,5 @@ class BaseDagBuilder:
         mapped = self._operator().partial(task_id=self.task_id, **options).expand_kwargs(self.series())
         if self.silver:
             places = {name: getattr(self, name) for name in ("lake", "minio_conn_id", "postgres_conn_id")}
-            mapped >> WriteSilverOperator(task_id="silver", trigger_rule="none_failed_min_one_success", **places)
+            rule = "none_failed_min_one_success"
+            mapped.set_downstream(WriteSilverOperator(task_id="silver", trigger_rule=rule, **places))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from quant_framework.errors import InvalidError
@@ -29,7 +29,7 @@ def is_passed(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and value in UNSET)
 
 
-def results(operator: Any, context: dict[str, Any]) -> list[Value]:
+def results(operator: Any, context: Mapping[str, Any]) -> list[Value]:
     """What each task instance directly upstream returned."""
     found: list[Value] = []
     for task_id in sorted(operator.upstream_task_ids):
@@ -86,4 +86,5 @@ def listed(summary: dict[str, Any], origin: str) -> list[dict[str, Any]]:
     if count > len(summary["series"]):
         named = f"{origin} names {len(summary['series'])} of its {count} series"
         raise InvalidError(named, "map the task over fewer series each")
-    return summary["series"]
+    series: list[dict[str, Any]] = summary["series"]
+    return series
