@@ -112,8 +112,8 @@ class Progress:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.terminal = stream.isatty()
-        self.started = time.monotonic()
+        self.terminal: bool = stream.isatty()
+        self.started: float = time.monotonic()
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Show the counters."""

@@ -39,8 +39,10 @@ class UnavailableError(QuantFrameworkError, ConnectionError):
     """A server or a disk did not answer as it should; the same call may work later."""
 
     kind: ErrorKind = "unavailable"
-    # OSError would turn its arguments into an errno and a file name.
-    __str__ = QuantFrameworkError.__str__
+
+    def __str__(self) -> str:
+        # OSError would turn its arguments into an errno and a file name.
+        return QuantFrameworkError.__str__(self)
 
 
 class RateLimitedError(QuantFrameworkError):

@@ -12,7 +12,7 @@ from quant_framework.airflow.config import option
 
 __all__ = ["LakeLink", "common_folder", "lake_address"]
 
-log = logging.getLogger("quant_framework.airflow")
+log: logging.Logger = logging.getLogger("quant_framework.airflow")
 
 
 class LakeLink(BaseOperatorLink):

@@ -88,8 +88,10 @@ class CcxtAdapter:
         check_exchange(exchange_id)
         if market not in (None, *KINDS):
             raise InvalidError(f"market must be one of {', '.join(KINDS)}, not {market!r}")
-        self.exchange_id, self.base_url, self.market = exchange_id, base_url, market
-        self.params = dict(params or {})
+        self.exchange_id: str = exchange_id
+        self.base_url: str | None = base_url
+        self.market = market
+        self.params: dict[str, Any] = dict(params or {})
         keys = {"apiKey": api_key, "secret": secret, "password": password}
         self._config = dict(config or {}) | {name: key for name, key in keys.items() if key}
         self._pool = Pool(self._make)

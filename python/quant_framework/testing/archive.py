@@ -75,8 +75,10 @@ class OfflineArchive:
         days_late: float = 1,
         months_late: float = 5,
     ) -> None:
-        self.now, self.listed = now, listed
-        self.days_late, self.months_late = timedelta(days=days_late), timedelta(days=months_late)
+        self.now: datetime | None = now
+        self.listed: datetime = listed
+        self.days_late: timedelta = timedelta(days=days_late)
+        self.months_late: timedelta = timedelta(days=months_late)
         self.missing: set[str] = set()
         self.headers: dict[str, bool] = {}
         self._dropped: dict[str, list[tuple[datetime, datetime]]] = {}

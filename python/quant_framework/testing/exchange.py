@@ -78,14 +78,16 @@ class OfflineExchange:
         port: int = 0,
         limits: Mapping[str, Limits | WindowsGiven] | None = None,
     ) -> None:
-        self.recorded = bars.Recorded(recorded) if recorded else None
-        self.retention, self.api_key = retention, api_key
-        self.now, self.latency = now, latency
-        self.faults = FaultBox(faults)
+        self.recorded: bars.Recorded | None = bars.Recorded(recorded) if recorded else None
+        self.retention: bool = retention
+        self.api_key: str | None = api_key
+        self.now: Callable[[], float] = now
+        self.latency: float = latency
+        self.faults: FaultBox = FaultBox(faults)
         self.ledger: list[dict[str, Any]] = []
-        self.archive = OfflineArchive()
+        self.archive: OfflineArchive = OfflineArchive()
         self._markets = self._listed() if markets is None else list(markets)
-        self.listings = self._listings()
+        self.listings: dict[str, list[Market]] = self._listings()
         self._lock = threading.Lock()
         self._meters = {name: Meter(one) for name, one in _limits(limit, limits or {}, retry_after).items()}
         self._server = Server(self, port)

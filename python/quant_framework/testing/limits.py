@@ -160,7 +160,9 @@ class _Counter:
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.used = self.accepted = self.peak = 0
+        self.used: int = 0
+        self.accepted: int = 0
+        self.peak: int = 0
 
     def fits(self, weight: int) -> bool:
         """Whether there is room for ``weight`` now."""
@@ -169,6 +171,11 @@ class _Counter:
     def advance(self, now: float) -> None:
         """Let go of what does not count any more."""
         raise NotImplementedError
+
+    def release(self, weight: int, accepted: int) -> None:
+        """Count so much less."""
+        self.used -= weight
+        self.accepted -= accepted
 
     def wait(self, now: float, weight: int) -> float:
         """Seconds until ``weight`` would fit; infinite where it never will."""
@@ -197,8 +204,7 @@ class Rolling(_Counter):
         """Let go of what has left the span."""
         while self._taken and self._taken[0][0] + self.window.seconds <= now:
             _, weight, accepted = self._taken.popleft()
-            self.used -= weight
-            self.accepted -= weight if accepted else 0
+            self.release(weight, weight if accepted else 0)
 
     def take(self, now: float, weight: int, accepted: bool) -> None:
         """Count a request of ``now``."""
@@ -232,7 +238,8 @@ class Fixed(_Counter):
         """Begin again where a multiple has passed; a clock set back stays in its window."""
         index = now // self.window.seconds
         if index > self._index:
-            self._index, self.used, self.accepted = index, 0, 0
+            self._index = index
+            self.release(self.used, self.accepted)
 
     def wait(self, now: float, weight: int) -> float:
         """Seconds until ``weight`` would fit; infinite where it never will."""
@@ -255,7 +262,7 @@ class Meter:
         self, limits: Limits, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
     ) -> None:
         self._monotonic, self._wall = monotonic, wall
-        self.limits = limits
+        self.limits: Limits = limits
         self.reset()
 
     def reset(self) -> None:

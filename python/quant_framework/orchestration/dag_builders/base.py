@@ -89,15 +89,26 @@ class BaseDagBuilder:
         default_args: dict[str, Any] | None = None,
         **dag_options: Any,
     ) -> None:
-        self.dag_id, self.description, self.schedule = dag_id, description, schedule
-        self.symbols, self.timeframes, self.data_types = symbols, timeframes, data_types
+        self.dag_id: str = dag_id
+        self.description: str | None = description
+        self.schedule: Any = schedule
+        self.symbols: Sequence[str] = symbols
+        self.timeframes: Sequence[str] = timeframes
+        self.data_types: Sequence[str] = data_types
         self.source = source
-        self.lake, self.checkpoint, self.rate_limit = lake, checkpoint, rate_limit
-        self.minio_conn_id, self.postgres_conn_id = minio_conn_id, postgres_conn_id
-        self.market_data_conn_id, self.rate_limit_conn_id = market_data_conn_id, rate_limit_conn_id
-        self.adapter_options, self.pool, self.outlets = adapter_options, pool, outlets
+        self.lake: str | None = lake
+        self.checkpoint: str | None = checkpoint
+        self.rate_limit: str | None = rate_limit
+        self.minio_conn_id: str | None = minio_conn_id
+        self.postgres_conn_id: str | None = postgres_conn_id
+        self.market_data_conn_id: str | None = market_data_conn_id
+        self.rate_limit_conn_id: str | None = rate_limit_conn_id
+        self.adapter_options: dict[str, Any] | None = adapter_options
+        self.pool: str | None = pool
+        self.outlets: Sequence[Asset | AssetAlias | str] | None = outlets
         self.silver = silver
-        self.operator, self.operator_options = operator, operator_options
+        self.operator: type[BackfillOperator] | None = operator
+        self.operator_options: dict[str, Any] | None = operator_options
         self.default_args = default_args
         self.dag_options = dag_options
 

@@ -17,6 +17,7 @@ from quant_framework.airflow.compat import (
     AirflowFailException,
     AirflowRescheduleException,
     BaseOperator,
+    BaseOperatorLink,
     Context,
 )
 from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_secrets
@@ -93,7 +94,7 @@ class BaseDataOperator(BaseOperator):
     # Airflow 2 honours the date of a reschedule only where this is true.
     reschedule = True
 
-    operator_extra_links = (LakeLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (LakeLink(),)
 
     _workflow: BaseWorkflow | None = None
     _killed = False

@@ -84,8 +84,8 @@ class SourceOperator(BaseDataOperator):
         if not isinstance(adapter_options, dict | None):
             raise InvalidError(f"adapter_options must be a dict, not {adapter_options!r}")
         check_options(concurrency=concurrency, max_wait=max_wait, resume=resume)
-        self.adapter = None if isinstance(adapter, str) else adapter
-        self.source = adapter if isinstance(adapter, str) else source
+        self.adapter: IDataAdapter | None = None if isinstance(adapter, str) else adapter
+        self.source: str | None = adapter if isinstance(adapter, str) else source
         if self.source is not None and not (isinstance(self.source, str) and is_template(self.source)):
             settings.check_source(self.source)
         self.adapter_options = adapter_options

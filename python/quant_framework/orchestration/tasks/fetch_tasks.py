@@ -29,7 +29,7 @@ from quant_framework.results import StagedReference
 
 __all__ = ["Stage", "fetch_ohlcv", "fetch_open_interest", "stage_reference", "stage_workflow"]
 
-log = logging.getLogger("quant_framework.tasks")
+log: logging.Logger = logging.getLogger("quant_framework.tasks")
 
 
 def open_checkpoints(url: str) -> CheckpointStore:
@@ -59,8 +59,8 @@ class Stage:
         if "/staged=" not in url:
             raise InvalidError(f"{url!r} is not the address of staged rows")
         self.url = url
-        self.rows = open_rows(url)
-        self.checkpoints = open_checkpoints(f"{url}/_checkpoints")
+        self.rows: BronzeWriter = open_rows(url)
+        self.checkpoints: CheckpointStore = open_checkpoints(f"{url}/_checkpoints")
 
     @classmethod
     def of(

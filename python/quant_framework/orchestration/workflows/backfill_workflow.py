@@ -28,7 +28,7 @@ from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 from quant_framework.results import BackfillReport, BackfillResult, Failed, Failure, Plan
 
-log = logging.getLogger("quant_framework.workflows.backfill")
+log: logging.Logger = logging.getLogger("quant_framework.workflows.backfill")
 
 LOG_INTERVAL = 1.0
 """What the core has to say is logged so often, in seconds."""
@@ -93,8 +93,8 @@ class BackfillWorkflow(BaseWorkflow):
         self.adapter = adapter
         self.writer = writer
         self.checkpoint_store = checkpoint_store
-        self.chunk_strategy = chunk_strategy or AdaptiveChunkStrategy()
-        self.rate_limiter = rate_limiter or default_limiter(adapter)
+        self.chunk_strategy: IChunkStrategy = chunk_strategy or AdaptiveChunkStrategy()
+        self.rate_limiter: IRateLimiter | None = rate_limiter or default_limiter(adapter)
         given = (symbols, timeframes, data_types, start, end)
         self.parameters: dict[str, Any] = dict(zip(PARAMETERS, given, strict=True))
         self.options: dict[str, Any] = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}

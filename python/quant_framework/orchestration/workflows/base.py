@@ -9,7 +9,7 @@ from typing import Any
 from quant_framework.orchestration.ports import IWorkflowContext
 from quant_framework.results import Failure
 
-log = logging.getLogger("quant_framework.workflows")
+log: logging.Logger = logging.getLogger("quant_framework.workflows")
 
 
 class BaseWorkflow:
@@ -50,7 +50,7 @@ class AirflowWorkflowContext:
 
     def __init__(self, ti: Any, params: Mapping[str, Any] | None = None) -> None:
         self.ti = ti
-        self.params = dict(params or {})
+        self.params: dict[str, Any] = dict(params or {})
 
     def get_state(self, key: str, task_id: str | None = None) -> Any:
         """A param, else the XCom ``key`` of this task or of ``task_id``."""

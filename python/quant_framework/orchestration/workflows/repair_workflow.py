@@ -70,7 +70,9 @@ class RepairWorkflow(BackfillWorkflow):
         check_attempts(attempts)
         check_seconds("pause", pause)
         super().__init__(adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, **options)
-        self.holes = None if holes is None else [named(hole) for hole in holes]
+        self.holes: list[tuple[str, datetime, datetime]] | None = (
+            None if holes is None else [named(hole) for hole in holes]
+        )
         keys = (series or []) if self.holes is None else [key for key, _, _ in self.holes]
         self.options["series"] = sorted({keys} if isinstance(keys, str) else set(keys))
         self.options["repair"] = {"attempts": attempts, "pause": float(pause), "force": bool(force)}

@@ -17,7 +17,7 @@ from quant_framework.orchestration.workflows.backfill_workflow import failed, mo
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 from quant_framework.results import Comparison, ComparisonResult, Failure, FilledHole, MissingBars
 
-log = logging.getLogger("quant_framework.workflows.validation")
+log: logging.Logger = logging.getLogger("quant_framework.workflows.validation")
 
 Backfill = Callable[[str, datetime, datetime], IWorkflow | None]
 """Makes of a series' key, a start and an end the workflow that fetches them; ``None`` leaves the hole."""

@@ -65,8 +65,11 @@ class WriteWorkflow(BaseWorkflow):
         open_stage: Callable[[str], IStage],
         **options: Unpack[WriteOptions],
     ) -> None:
-        self.staged, self.writer, self.checkpoint_store = staged, writer, checkpoint_store
-        self.open_stage, self.options = open_stage, options
+        self.staged: Sequence[Staged] = staged
+        self.writer: IDataWriter = writer
+        self.checkpoint_store: ICheckpointStore = checkpoint_store
+        self.open_stage: Callable[[str], IStage] = open_stage
+        self.options: WriteOptions = options
         self._running: BackfillWorkflow | None = None
         self._cancelled = False
 
