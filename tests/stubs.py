@@ -19,9 +19,14 @@ SLOTS = {"__new__", "__eq__", "__ne__", "__len__"}
 """Methods whose docs are Python's own."""
 
 
+def without_docs(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Everything but docstrings and ``...``."""
+    return [part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+
+
 def documented(node: ast.ClassDef | ast.FunctionDef, thing: Any) -> None:
     """Give ``node`` the docstring of ``thing``."""
-    rest = [part for part in node.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+    rest = without_docs(node.body)
     lines = inspect.cleandoc(thing.__doc__).splitlines() if thing.__doc__ and node.name not in SLOTS else []
     margin = " " * (node.col_offset + 4)
     text = "\n".join(line if not (number and line) else margin + line for number, line in enumerate(lines))
@@ -34,7 +39,9 @@ def documented(node: ast.ClassDef | ast.FunctionDef, thing: Any) -> None:
 def generated() -> str:
     """The stub with every docstring, formatted."""
     tree = ast.parse(STUB.read_text("utf-8"))
-    tree.body = [part for part in tree.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+    tree.body = [
+        part for part in tree.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+    ]
     tree.body.insert(0, ast.Expr(ast.Constant(inspect.cleandoc(_core.__doc__ or ""))))
     for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):

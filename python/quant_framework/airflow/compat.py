@@ -64,7 +64,12 @@ def secrets_backends() -> list[Any]:
 
 
 def supervisor_lacks_connection(conn_id: str) -> bool:
-    """Whether Airflow's API server says that there is none; false where it gave no answer or has one."""
+    """Whether Airflow's API server says that there is none; false where it gave no answer or has one.
+
+    Args:
+        conn_id: of the connection.
+
+    """
     from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
 
     comms = sys.modules["airflow.sdk.execution_time.task_runner"].SUPERVISOR_COMMS

@@ -53,7 +53,12 @@ def facets(inputs: Sequence[str], outputs: Sequence[str], result: Mapping[str, A
 
 
 def dataset_name(url: str) -> tuple[str, str]:
-    """Namespace and name by OpenLineage's rules; a login or an option in the URL is left out."""
+    """Namespace and name by OpenLineage's rules.
+
+    Args:
+        url: of the data; a login or an option in it is left out.
+
+    """
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
         return "file", parts.path.rstrip("/") or "/"

@@ -36,7 +36,16 @@ class LakeLink(BaseOperatorLink):
 
 
 def lake_address(template: str, outputs: Sequence[str]) -> str:
-    """``template`` filled in with the folder that all ``outputs`` share."""
+    """A template filled in with the folder that all outputs share.
+
+    Args:
+        template: with ``{bucket}``, ``{prefix}`` or ``{url}``.
+        outputs: URLs of what a task wrote.
+
+    Returns:
+        Empty where they share none, or the template cannot be filled in.
+
+    """
     url = common_folder(outputs)
     parts = urlsplit(url)
     values = {
@@ -54,7 +63,15 @@ def lake_address(template: str, outputs: Sequence[str]) -> str:
 
 
 def common_folder(outputs: Sequence[str]) -> str:
-    """The longest folder that holds all of them; empty where they lie in different places."""
+    """The longest folder that holds all of them.
+
+    Args:
+        outputs: URLs.
+
+    Returns:
+        Empty where they lie in different places.
+
+    """
     split = [output.rstrip("/").split("/") for output in outputs]
     shared = []
     for parts in zip(*split, strict=False):

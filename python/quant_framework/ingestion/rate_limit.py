@@ -181,7 +181,15 @@ class SharedRateLimiter(AdaptiveRateLimiter):
 
 
 def documented(adapter: Any) -> RateLimitOptions:
-    """What ``adapter``'s source documents, in ``PRESETS`` or in its own ``rate_limit``; empty where neither says."""
+    """What a source documents, in ``PRESETS`` or in the adapter's own ``rate_limit``.
+
+    Args:
+        adapter: of the source.
+
+    Returns:
+        Arguments of ``AdaptiveRateLimiter``; empty where neither says.
+
+    """
     name = getattr(adapter, "limited_as", getattr(adapter, "source", ""))
     own: RateLimitOptions | None = getattr(adapter, "rate_limit", None)
     return PRESETS.get(name) or own or {}

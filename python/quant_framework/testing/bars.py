@@ -49,7 +49,12 @@ CONVERTIBLE = frozenset({"open-interest-history", "liquidation-history"})
 
 
 class Number(float):
-    """A number that is sent as it was recorded, digit by digit."""
+    """A number that is sent as it was recorded, digit by digit.
+
+    Args:
+        text: its digits.
+
+    """
 
     text: str
 
@@ -147,6 +152,13 @@ class Recorded:
     """Candles of a folder: ``<symbol>_<timeframe>.csv`` or ``.parquet`` with ``ts_ms, open, ..., volume``.
 
     A symbol that names its exchange (``BTCUSDT_PERP.A``) is served under its name, another one as ``<name>.R``.
+
+    Args:
+        folder: that holds them; ``.parquet`` needs pyarrow.
+
+    Raises:
+        ValueError: there are none.
+
     """
 
     def __init__(self, folder: str | Path) -> None:

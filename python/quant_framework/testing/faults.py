@@ -61,7 +61,12 @@ class Fault:
 
 
 class FaultBox:
-    """The faults still to come; each request takes at most one."""
+    """The faults still to come; each request takes at most one.
+
+    Args:
+        faults: those that are known already.
+
+    """
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._faults = [replace(fault) for fault in faults]

@@ -156,7 +156,12 @@ class Verdict(NamedTuple):
 
 
 class _Counter:
-    """What one window has counted; ``now`` never goes back."""
+    """What one window has counted; ``now`` never goes back.
+
+    Args:
+        window: the window.
+
+    """
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -256,7 +261,14 @@ _COUNTERS: dict[str, type[_Counter]] = {"rolling": Rolling, "fixed": Fixed}
 
 
 class Meter:
-    """Enforces ``limits``; who shares one holds a lock."""
+    """Enforces limits; who shares one holds a lock.
+
+    Args:
+        limits: what is enforced.
+        monotonic: seconds for rolling windows.
+        wall: epoch seconds for fixed windows.
+
+    """
 
     def __init__(
         self, limits: Limits, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time

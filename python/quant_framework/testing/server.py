@@ -28,7 +28,13 @@ def protocol_of(path: str) -> Protocol:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one exchange on loopback."""
+    """Serves one exchange on loopback.
+
+    Args:
+        exchange: what answers.
+        port: 0 takes a free one.
+
+    """
 
     daemon_threads = True
     request_queue_size = 128

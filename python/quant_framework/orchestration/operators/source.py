@@ -19,7 +19,12 @@ from quant_framework.orchestration.ports import IChunkStrategy, IDataAdapter, IR
 
 
 class Held:
-    """An adapter among a mapped task's arguments: copies share it, and its text is the same from parse to parse."""
+    """An adapter among a mapped task's arguments: copies share it, and its text is the same from parse to parse.
+
+    Args:
+        adapter: an author's object.
+
+    """
 
     def __init__(self, adapter: IDataAdapter) -> None:
         self.adapter = adapter

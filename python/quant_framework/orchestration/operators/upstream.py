@@ -58,8 +58,11 @@ def unfolded(value: Any) -> list[Any]:
 
 
 def usable(values: list[Value], is_usable: Callable[[Any], bool], shape: str, hint: str) -> list[Value]:
-    """The values that a task can use. Others may come from tasks that are upstream for their order only; where there
-    is nothing else, ``InvalidError`` says what each of them is.
+    """The values that a task can use. Others may come from tasks that are upstream for their order only.
+
+    Raises:
+        InvalidError: there is nothing else; says what each of them is.
+
     """
     if not values:
         raise InvalidError("there is nothing to take: no task directly upstream returned anything", hint)

@@ -218,7 +218,13 @@ def stage_workflow(
 
 
 def stage_reference(result: Mapping[str, Any], stage: Stage) -> StagedReference:
-    """The reference to what a successful run has staged."""
+    """The reference to what a successful run has staged.
+
+    Args:
+        result: of the run.
+        stage: where it wrote.
+
+    """
     if not result.get("series"):
         return Staged(None, (), 0, stage.url).to_dict()
     (series,) = result["series"]
