@@ -93,7 +93,12 @@ def is_built_in(source: str) -> bool:
 
 
 def check_source(source: str) -> None:
-    """``InvalidError`` where there is no such source."""
+    """Look for a source by its name.
+
+    Raises:
+        InvalidError: there is no such source; names what was probably meant.
+
+    """
     if not isinstance(source, str):
         raise InvalidError(f"source must be a name, not {source!r}")
     if not is_built_in(source) and source not in sources():
@@ -121,6 +126,14 @@ def open_adapter(source: str, **options: Any) -> IDataAdapter:
     """The adapter of ``source``; of a built-in one, ``base_url`` is by default from the environment.
 
     That is ``QUANT_FRAMEWORK_BASE_URL`` for Coinalyze, and ``QUANT_FRAMEWORK_BASE_URL_BINANCE`` for ``binance``.
+
+    Args:
+        source: its name.
+        options: of the adapter.
+
+    Raises:
+        InvalidError: no such source, options that it does not take, or a package that cannot be loaded.
+
     """
     check_source(source)
     entry = sources()[source]

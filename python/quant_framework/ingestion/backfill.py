@@ -105,7 +105,12 @@ class CheckpointManager:
         return await _core.export_checkpoints(self.store, prefix)
 
     async def load_export(self, document: str) -> int:
-        """Merge what ``export`` wrote; the number of its series. ``InvalidError``: nothing was merged."""
+        """Merge what ``export`` wrote; the number of its series.
+
+        Raises:
+            InvalidError: no such document; nothing was merged.
+
+        """
         return await _core.import_checkpoints(self.store, document)
 
     async def repair(

@@ -31,6 +31,9 @@ class BronzeWriter(_core.BronzeWriter):
         write_only: for credentials that may put objects and nothing else: never list, never delete. What a crashed
             run left is then replaced only where the resumed run cuts its chunks as before (``FixedChunkStrategy``).
 
+    Raises:
+        InvalidError: a URL or a compression that is none.
+
     """
 
     def __new__(
@@ -64,11 +67,11 @@ class SilverWriter(_core.SilverWriter):
         bronze: the lake that it is made of.
         endpoint_url: an S3 server other than AWS; this and the rest as for ``BronzeWriter``.
 
+    Raises:
+        InvalidError: a URL or a compression that is none.
+
     Rows that cannot be true, and those that a later one contradicts, do not go on: they lie under ``_quarantine/`` with
     their ``reason`` until bronze holds them no longer.
-
-    ``compact(series, start=None, end=None)`` answers a dict of ``partitions, written, rows, bytes, repeated,
-    replaced, quarantined``.
 
     """
 
@@ -97,6 +100,9 @@ class ReportWriter(_core.ReportWriter):
     Args:
         url: ``file:///lake/reports``, an absolute path, or ``s3://bucket/prefix``.
         endpoint_url: an S3 server other than AWS; this and the rest as for ``BronzeWriter``.
+
+    Raises:
+        InvalidError: a URL that is none.
 
     """
 

@@ -62,6 +62,9 @@ class OfflineExchange:
         limits: what else is limited, by name (``usage``, ``set_limit``, ``spend`` and ``ask`` take these names), in the
             same forms as ``limit``; by default each protocol's true limits, or none where ``limit`` is ``None``.
 
+    Raises:
+        ValueError: no such limit, or no candles in ``recorded``.
+
     """
 
     def __init__(

@@ -42,6 +42,9 @@ class Fault:
         after: pass so many matching requests first.
         value: seconds of ``latency``, Retry-After of ``418`` and ``429`` (none: without), rows of ``truncated_rows``.
 
+    Raises:
+        ValueError: no such kind.
+
     """
 
     kind: str

@@ -78,6 +78,9 @@ class Limits:
             for one window tell of the one with the least share left.
         counts_refused: whether a refused request counts too.
 
+    Raises:
+        ValueError: a window without weight or length, or an option that cannot be.
+
     """
 
     windows: WindowsGiven = ((40, 60.0),)

@@ -141,7 +141,12 @@ class BaseDagBuilder:
         return self._set(checkpoint=checkpoint)
 
     def with_connections(self: Builder, **conn_ids: str) -> Builder:
-        """Set connections: ``minio_conn_id, postgres_conn_id, rate_limit_conn_id, market_data_conn_id``."""
+        """Set connections: ``minio_conn_id, postgres_conn_id, rate_limit_conn_id, market_data_conn_id``.
+
+        Raises:
+            InvalidError: there is no such argument.
+
+        """
         unknown = sorted(set(conn_ids) - set(PLACES).difference(URLS))
         if unknown:
             raise InvalidError(f"there is no connection argument {unknown[0]!r}")
@@ -182,7 +187,12 @@ class BaseDagBuilder:
         return not errors, errors
 
     def build(self) -> DAG:
-        """The DAG; ``InvalidError`` with everything that is wrong."""
+        """The DAG, which Airflow finds where this is called in a file.
+
+        Raises:
+            InvalidError: with everything that is wrong.
+
+        """
         errors, dag = self._errors(), None
         if not errors:
             dag, errors = self._try()

@@ -79,6 +79,9 @@ class BaseDataOperator(BaseOperator):
             bucket), and the lake where that is ``s3://``.
         postgres_conn_id: connection of the database that holds the checkpoints; with ``minio_conn_id`` a hybrid.
 
+    Raises:
+        InvalidError: an argument holds a password, which Airflow would show.
+
     A subclass overrides ``build_workflow(context)``, or ``work(context)`` where there is no workflow; an author's own
     lake or checkpoints come from ``build_writer(context)`` and ``build_checkpoint_store(context)``.
 

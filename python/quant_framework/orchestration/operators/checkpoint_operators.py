@@ -54,6 +54,9 @@ class CheckpointWriter(BaseDataOperator):
         cursor: opaque text of a stream; the greater wins.
         checkpoint: as for ``CheckpointReader``, like the connections.
 
+    Raises:
+        InvalidError: no such action.
+
     """
 
     template_fields: Collection[str] = (*BaseDataOperator.template_fields, "series", "data", "empty", "cursor")

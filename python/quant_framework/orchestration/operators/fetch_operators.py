@@ -96,6 +96,9 @@ class FetchOHLCVOperator(_FetchOperator):
         staging: URL of the place for rows on their way into the lake; by default ``QUANT_FRAMEWORK_STAGING`` or the
             folder ``staging`` beside the lake. What was staged is kept for seven days.
 
+    Raises:
+        InvalidError: no such timeframe, a number of bars that cannot be, or ``do_xcom_push`` is off.
+
     The result is a small reference to what was staged (see ``fetch_ohlcv``), which a write or validation operator
     downstream finds by itself. A task that is killed or parked goes on where it was. Everything else is as for
     ``SourceOperator``.

@@ -31,6 +31,9 @@ class RepairOperator(BackfillOperator):
         pause: seconds between the first repair of a hole and the second; doubles each time.
         force: ask for every hole now, settled or not.
 
+    Raises:
+        InvalidError: not exactly one of ``symbols``, ``series`` and ``holes``, or an option that cannot be.
+
     All down to ``end`` are templated. The result is that of ``RepairWorkflow``. Everything else is as for
     ``BackfillOperator``.
 

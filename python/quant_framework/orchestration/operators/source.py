@@ -52,6 +52,9 @@ class SourceOperator(BaseDataOperator):
         max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.
         resume: ``always`` or ``never``.
 
+    Raises:
+        InvalidError: no such source, no adapter, ``adapter_options`` with a key, or an option that cannot be.
+
     A subclass overrides ``build_adapter(context)``, ``build_rate_limiter(context)``, ``build_chunk_strategy(context)``,
     or what ``BaseDataOperator`` names.
 

@@ -43,6 +43,9 @@ class LakeOperator(BaseDataOperator):
         checkpoint: with it (or ``postgres_conn_id``) bars that the source does not have are told from those that nobody
             asked for; by default gaps are just missing.
 
+    Raises:
+        InvalidError: no such severity, threshold or check.
+
     """
 
     def __init__(
@@ -80,6 +83,9 @@ class ValidationOperator(LakeOperator):
         fail_on: the least severity that fails the task, without a retry. Impossible, contradicting or misplaced rows
             are an ``error``; missing, repeated and unusual ones a ``warning``.
         thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
+
+    Raises:
+        InvalidError: both ``staged`` and ``series``, or ``roll_up`` without ``series``.
 
     The result holds ``ok``, per series and range ``rows, bars, findings, gaps``, and what was looked at, so that a
     write task may follow: ``fetch >> validate >> write``. Everything else is as for ``BaseDataOperator``.

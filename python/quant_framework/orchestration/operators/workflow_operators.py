@@ -40,6 +40,9 @@ class BackfillOperator(SourceOperator):
         only_symbols: a list, or its JSON text: other symbols are left out of this run, and the task is skipped where
             none is left. A list that is empty or ``None`` leaves none out.
 
+    Raises:
+        InvalidError: no such timeframe or data type, or symbols that are no list.
+
     Everything else is as for ``SourceOperator``, which also says what a subclass overrides.
 
     With PostgreSQL or hybrid checkpoints, what is fetched is claimed: another task that wants the same ranges of a
@@ -121,6 +124,9 @@ class IncrementalOperator(BackfillOperator):
         lag: a bar counts as closed so many seconds after its end.
         end: by default the end of the run's data interval, else now.
 
+    Raises:
+        InvalidError: both ``start`` and ``lookback``, or an option that cannot be.
+
     It goes before backfills where both wait for one quota. What is covered is asked for again only as far as the
     overlap goes, so runs may overlap, be late, or be repeated by ``airflow backfill create``. Everything else is as for
     ``BackfillOperator``.
@@ -166,6 +172,9 @@ class ValidationWorkflowOperator(LakeOperator):
         fail_on: ``error`` fails without retry where a series has errors of its own or differs from the first;
             ``never`` only reports.
         thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
+
+    Raises:
+        InvalidError: fewer than two series, or a tolerance that is no fraction from 0 to 1.
 
     A subclass that knows other sources overrides ``build_backfill``.
 

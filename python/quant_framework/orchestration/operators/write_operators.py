@@ -81,6 +81,9 @@ class WriteSilverOperator(BaseDataOperator):
         end: see ``start``.
         silver: URL of the silver lake; by default ``QUANT_FRAMEWORK_SILVER`` or a folder beside the bronze lake.
 
+    Raises:
+        InvalidError: both ``written`` and ``series``.
+
     Twice is once, and any number of tasks may do it at once. An author's own silver lake comes from
     ``build_silver(context)``; everything else is as for ``BaseDataOperator``.
 

@@ -40,6 +40,9 @@ class IncrementalWorkflow(BackfillWorkflow):
         priority: by default ``live``: before backfills that wait for the same quota.
         adapter: as for ``BackfillWorkflow``, as for everything else.
 
+    Raises:
+        InvalidError: ``overlap`` is no whole number of bars from 0 to 100,000.
+
     What is covered is not asked for again but for the overlap, so runs may overlap, be late or be repeated. A bar
     counts as closed ``lag`` seconds after its end. The newest rows go into one object per day (per month from 1h on,
     per year from 1d on) that grows with every run, by read, merge, compare-and-set. A writer that cannot do that, such

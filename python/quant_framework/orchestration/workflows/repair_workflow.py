@@ -45,6 +45,9 @@ class RepairWorkflow(BackfillWorkflow):
         pause: so many seconds must lie between the first repair of a hole and the second; doubles each time.
         force: ask for every hole now, settled or not.
 
+    Raises:
+        InvalidError: not exactly one of ``symbols``, ``series`` and ``holes``, or an option that cannot be.
+
     What was never asked for in between is fetched too. Each hole that is left is kept in the gap ledger, beside the
     checkpoint, with its kind, its attempts and when it was last asked for; the result lists them as ``gaps``. Holes
     that one request can span are asked for together. Everything else is as for ``BackfillWorkflow``.
