@@ -68,7 +68,7 @@ impl BronzeWriter {
         awaitable(py, async move { writer.prepare().await }, |py, ()| Ok(py.None()))
     }
 
-    /// The rows of `series` (its key) that open in `[start, end)`, as a `Batch` in the order in which they are stored.
+    /// The rows of `series` (its key) that open in `[start, end)`, as a `Batch` in time order.
     fn read<'py>(
         &self,
         py: Python<'py>,
