@@ -33,7 +33,7 @@ build: $(STAMPS)/build-dev ## build the extension for tests
 
 build-dist: $(STAMPS)/build-dist ## build the extension optimised
 
-demo: build-dist ## run the example backfill through Airflow, offline
+demo: build ## run a backfill through Airflow, offline
 	@$(PYTHON) -m quant_framework.demo
 
 test: setup ## run every test, Rust and Python

@@ -44,9 +44,9 @@ def moment(text: str) -> datetime:
         value = iso_moment(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 date or time") from None
-    if value.tzinfo is None and len(text) > len("2024-01-01"):
+    if value.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} has no time zone; add Z or +00:00")
-    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    return value
 
 
 def names(text: str) -> list[str]:

@@ -201,7 +201,7 @@ def every_byte(folder: Path) -> dict[str, bytes]:
 
 def refused(*calls: Any) -> None:
     for call in calls:
-        with pytest.raises(InvalidError, match=r"format 9, this version reads up to \d+ \(hint: upgrade quant-framework; "):
+        with pytest.raises(InvalidError, match=r"format 9, .*hint: upgrade quant-framework; "):
             call()
 
 
