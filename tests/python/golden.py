@@ -171,6 +171,8 @@ def main() -> None:
         for series, one in held.items()
     }
     (folder / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    for lock in folder.rglob("*.lock"):
+        lock.unlink()
 
 
 if __name__ == "__main__":
