@@ -13,6 +13,7 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -186,8 +187,15 @@ def show_plan(plan: Mapping[str, Any]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
-    with told_once():
-        return perform(arguments)
+    try:
+        with told_once():
+            code = perform(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has had enough of it; the interpreter's own flush must not say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
 
 
 @contextmanager

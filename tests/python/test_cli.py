@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -84,3 +86,9 @@ def test_a_checkpoint_that_cannot_be_read_does_not_hide_the_others(job, capsys, 
     said = capsys.readouterr()
     assert "has format 9, this version reads up to 2" in said.err
     assert said.out.startswith("coinalyze/ohlcv/ETHUSDT_PERP.A/1h: ")
+
+
+def test_a_reader_that_has_had_enough_sees_no_traceback():
+    command = f"{sys.executable} -m quant_framework.cli schema | head -c 9"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (len(done.stdout), done.stderr) == (9, "")
