@@ -22,6 +22,7 @@ import quant_framework
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+UV = (sys.executable, "-m", "uv")
 LARGEST = 15_000_000
 """Bytes of an optimised wheel."""
 pytestmark = pytest.mark.xdist_group("wheel")
@@ -54,17 +55,32 @@ def inside(wheel) -> zipfile.ZipFile:
         yield archive
 
 
+def environment(folder: Path, wheel: Path, *constraints: object) -> Path:
+    """The folder of programs of a new environment: an Airflow, the wheel and its extras."""
+    run(*UV, "venv", "--quiet", "--python", os.path.realpath(sys.executable), folder)
+    wanted = [f"quant-framework[airflow,ccxt,testing] @ {wheel.as_uri()}", "pyarrow"]
+    python = folder / "bin" / "python"
+    run(*UV, "pip", "install", "--quiet", "--python", python, *constraints, *wanted)
+    run(*UV, "pip", "check", "--python", python)
+    return folder / "bin"
+
+
+def run_examples(programs: Path, folder: Path) -> None:
+    """The tests of the examples, which need no other file of the tests, with the installed package."""
+    where = run(programs / "python", "-c", "import quant_framework; print(quant_framework.__file__)", cwd=folder)
+    assert Path(where.strip()).is_relative_to(programs.parent), "the installed one, not the checkout"
+    shutil.copytree(ROOT / "dags_examples", folder / "dags_examples")
+    tests = folder / "tests" / "python"
+    tests.mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "python" / "test_examples.py", tests)
+    run(programs / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, cwd=folder)
+
+
 @pytest.fixture(scope="module")
 def fresh(wheel, tmp_path_factory) -> Path:
-    """The folder of programs of a new environment: Airflow as the lock file has it, the wheel and its extras."""
+    """An environment of the Airflow of the lock file."""
     folder = tmp_path_factory.mktemp("fresh") / "venv"
-    uv = (sys.executable, "-m", "uv")
-    run(*uv, "venv", "--quiet", "--python", os.path.realpath(sys.executable), folder)
-    python = folder / "bin" / "python"
-    wanted = [f"quant-framework[airflow,ccxt,testing] @ {wheel.as_uri()}", "pyarrow"]
-    lock = ROOT / "requirements" / "dev.lock"
-    run(*uv, "pip", "install", "--quiet", "--python", python, "--constraint", lock, *wanted)
-    return folder / "bin"
+    return environment(folder, wheel, "--constraint", ROOT / "requirements" / "dev.lock")
 
 
 def test_one_wheel_for_every_python_from_3_10(wheel):
@@ -116,17 +132,22 @@ def test_every_crate_that_is_linked_has_its_licence_in_it():
 
 
 @pytest.mark.timeout(600)
-def test_an_environment_of_airflow_takes_it_and_the_examples_run(fresh, wheel, tmp_path):
+def test_an_environment_of_airflow_takes_it_and_the_examples_run(fresh, tmp_path):
     assert run(fresh / "quant-framework", "--version").split()[-1] == quant_framework.__version__
-    where = run(fresh / "python", "-c", "import quant_framework; print(quant_framework.__file__)", cwd=tmp_path)
-    assert Path(where.strip()).is_relative_to(fresh.parent), "the installed one, not the checkout"
-    run(sys.executable, "-m", "uv", "pip", "check", "--python", fresh / "python")
-    # The tests of the examples need no other file of the tests.
-    shutil.copytree(ROOT / "dags_examples", tmp_path / "dags_examples")
-    tests = tmp_path / "tests" / "python"
-    tests.mkdir(parents=True)
-    shutil.copy(ROOT / "tests" / "python" / "test_examples.py", tests)
-    print(run(fresh / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, cwd=tmp_path))
+    run_examples(fresh, tmp_path)
+
+
+OLDER = {"3.1.8": "2026-03-20", "3.2.2": "2026-06-15"}
+"""The last patch of each older Airflow that is supported, and when the packages that it fits to were the newest."""
+
+
+@pytest.mark.skipif("QF_WHEEL" not in os.environ, reason="only before a release: make wheel")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("version", OLDER)
+def test_older_airflows_take_it_and_the_examples_run(version, wheel, tmp_path):
+    (tmp_path / "airflow.txt").write_text(f"apache-airflow=={version}\n")
+    of_then = ("--exclude-newer", OLDER[version], "--constraint", tmp_path / "airflow.txt")
+    run_examples(environment(tmp_path / "venv", wheel, *of_then), tmp_path)
 
 
 @pytest.mark.timeout(300)
