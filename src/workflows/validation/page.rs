@@ -26,10 +26,10 @@ pub(super) fn page(report: &ValidationReport, drawn: &Drawn) -> String {
     let (class, verdict) =
         if report.agrees { ("good", "the sources agree") } else { ("bad", "the sources do not agree") };
     let mut page = head(&format!("Comparison of {} series", report.series.len()), STYLE);
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<p class=\"soft\">{} to {} (exclusive), checks version {}</p>\
-         <p><span class=\"verdict {class}\">{verdict}</span></p>\n",
+         <p><span class=\"verdict {class}\">{verdict}</span></p>",
         report.start, report.end, report.checks_version
     );
     for (validation, strip) in report.series.iter().zip(&drawn.strips) {
