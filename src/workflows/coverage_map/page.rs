@@ -262,7 +262,7 @@ fn summary(map: &CoverageMap) -> String {
         return String::new();
     }
     let kinds: Vec<Kind> = map.totals.bars.keys().rev().copied().collect();
-    let open = if map.series.len() <= 50 { " open" } else { "" };
+    let open = if map.series.len() <= 50 { " open=\"\"" } else { "" };
     let mut text = format!(
         "<section><details{open}><summary>Numbers</summary>\
          <div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Numbers\"><table><thead><tr>\
