@@ -210,7 +210,7 @@ def test_hostile_names_stay_text():
     page = Page(text)
     assert not page.all("script")
     assert not any(name.startswith("on") for _, found in page.elements for name in found)
-    assert "<script>alert(1)</script> 1h" in page.texts
+    assert "<script>alert(1)</script>" in page.texts
     for ascii in (False, True):
         drawn = draw_coverage(found, width=100, ascii=ascii)
         assert "\x1b" not in drawn
