@@ -33,7 +33,7 @@ build: $(STAMPS)/build-dev ## build the extension for tests
 
 build-dist: $(STAMPS)/build-dist ## build the extension optimised
 
-demo: build-dist ## run the example backfill through Airflow, offline
+demo: build ## run a backfill through Airflow, offline
 	@$(PYTHON) -m quant_framework.demo
 
 test: setup ## run every test, Rust and Python
@@ -67,10 +67,19 @@ check: lint types ## lints, types, and what must not be in the core
 bench: build-dist ## criterion benches of the core (docs/benchmarks.md: whole runs, side by side)
 	cargo bench --locked --profile dist
 
-wheel: setup ## build the wheel into dist/
-	.venv/bin/maturin build --locked --profile dist --out dist
+wheel: setup ## build the wheel for Linux since 2018 into dist/, and test it as a stranger gets it
+	@rm -f dist/*.whl
+	@$(PYTHON) -m uv run --quiet --no-project --python $(PYTHON) --with-requirements requirements/wheel.txt -- \
+	  maturin build --locked --zig --compatibility manylinux_2_28 --out dist
+	@QF_WHEEL=$$(echo dist/*.whl) $(PYTHON) -m pytest -q tests/python/test_wheel.py
+
+sdist: setup ## pack the source distribution into dist/
+	@.venv/bin/maturin sdist --out dist
+
+licenses: ## write THIRD_PARTY_LICENSES; needs cargo-about
+	cargo about generate --locked --features python --fail about.hbs -o THIRD_PARTY_LICENSES
 
 clean: ## remove everything that was built
 	rm -rf target .venv dist .demo python/quant_framework/_core*.so
 
-.PHONY: help setup build build-dist demo test test-rust lint stubs types check bench wheel clean
+.PHONY: help setup build build-dist demo test test-rust lint stubs types check bench wheel sdist licenses clean

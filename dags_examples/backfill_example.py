@@ -1,7 +1,7 @@
 """A backfill as an Airflow DAG in one statement: one mapped task per series, chunks inside, resumable.
 
-Airflow looks only into files that hold the words "airflow" and "dag". `make demo` runs this one against the
-offline exchange; against the real API, set COINALYZE_API_KEY and trigger it.
+Airflow looks only into files that hold the words "airflow" and "dag". Set COINALYZE_API_KEY and
+trigger it; `make demo` runs one like it against the offline exchange.
 """
 
 from quant_framework.orchestration.dag_builders import BackfillDagBuilder

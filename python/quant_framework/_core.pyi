@@ -41,6 +41,9 @@ __all__ = [
     "check_wanted",
     "config_schema",
     "convert_open_interest",
+    "coverage_map",
+    "coverage_page",
+    "coverage_text",
     "detect_gaps",
     "drain_log",
     "export_checkpoints",
@@ -105,6 +108,25 @@ def convert_open_interest(
     usd_per_quote: float | None = None,
 ) -> tuple[Batch, list[datetime]]:
     """Open interest in another unit, and the bars without a price; see ``quant_framework.ingestion.normalizers``."""
+
+def coverage_map(
+    store: ICheckpointStore,
+    *,
+    series: Sequence[str] | None = None,
+    prefix: str = "",
+    start: datetime | None = None,
+    end: datetime | None = None,
+    columns: int = 120,
+) -> Awaitable[dict[str, Any]]:
+    """Look at what is known of series; see ``quant_framework.orchestration.coverage.coverage_map``."""
+
+def coverage_page(
+    map: Mapping[str, Any], *, title: str | None = None, sections: Sequence[Mapping[str, Any]] | None = None
+) -> str:
+    """The map as a page; see ``quant_framework.orchestration.coverage.coverage_page``."""
+
+def coverage_text(map: Mapping[str, Any], *, width: int = 100, colour: bool = False, ascii: bool = False) -> str:
+    """The map as lines; see ``quant_framework.orchestration.coverage.draw_coverage``."""
 
 def detect_gaps(
     store: ICheckpointStore, series: str, start: datetime, end: datetime
@@ -519,7 +541,7 @@ class BronzeWriter:
         """
 
     def read(self, series: str, start: datetime, end: datetime) -> Awaitable[Batch]:
-        """The rows of ``series`` (its key) that open in ``[start, end)``, in the order in which they are stored.
+        """The rows of ``series`` (its key) that open in ``[start, end)``, in time order.
 
         Raises:
             DataError: an object that cannot be read.

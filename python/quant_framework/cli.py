@@ -1,7 +1,7 @@
 """The command line, without Airflow.
 
-``quant-framework backfill | update | plan | repair | gaps | compact | status | rebuild | export | import | validate |
-schema``.
+``quant-framework backfill | update | plan | repair | gaps | coverage | compact | status | rebuild | export | import |
+validate | schema``.
 
 Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
 """
@@ -12,14 +12,26 @@ import argparse
 import asyncio
 import functools
 import json
+import logging
+import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import checkpoint_cli, config_cli, lake_cli, repair_cli, settings, validate_cli
+from quant_framework import (
+    __version__,
+    checkpoint_cli,
+    config_cli,
+    coverage_cli,
+    lake_cli,
+    repair_cli,
+    settings,
+    validate_cli,
+)
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -45,9 +57,9 @@ def moment(text: str) -> datetime:
         value = iso_moment(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 date or time") from None
-    if value.tzinfo is None and len(text) > len("2024-01-01"):
+    if value.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} has no time zone; add Z or +00:00")
-    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    return value
 
 
 def names(text: str) -> list[str]:
@@ -58,6 +70,7 @@ def names(text: str) -> list[str]:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = argparse.ArgumentParser(prog="quant-framework", description="Resumable market-data backfills.")
+    root.add_argument("--version", action="version", version=f"quant-framework {__version__}")
     commands = root.add_subparsers(dest="command", required=True)
     for name, text in TEXTS.items():
         command = commands.add_parser(name, help=text, description=text)
@@ -74,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     commands.choices["update"].add_argument("--overlap", type=int, default=OVERLAP, help=again)
     checkpoint_cli.add_to(commands)
     lake_cli.add_to(commands, moment)
+    coverage_cli.add_to(commands, moment)
     repair_cli.add_to(commands, moment)
     for command in commands.choices.values():
         where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
@@ -185,7 +199,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
     try:
-        parts = (checkpoint_cli, config_cli, lake_cli, repair_cli, validate_cli)
+        with told_once():
+            code = perform(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has had enough of it; the interpreter's own flush must not say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Keep what a run ends with from the log: it is shown from the run's result."""
+    log = logging.getLogger("quant_framework.workflows.backfill")
+    log.addFilter(is_warning)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_warning)
+
+
+def is_warning(record: logging.LogRecord) -> bool:
+    """Whether a record is no error."""
+    return record.levelno < logging.ERROR
+
+
+def perform(arguments: argparse.Namespace) -> int:
+    """Run the command that ``arguments`` name; the process's exit code."""
+    try:
+        parts = (checkpoint_cli, config_cli, coverage_cli, lake_cli, repair_cli, validate_cli)
         if command := {name: run for part in parts for name, run in part.COMMANDS.items()}.get(arguments.command):
             return DONE if command(arguments) else FAILED
         if arguments.command == "plan":
@@ -197,7 +240,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE if isinstance(error, InvalidError) else FAILED
     print(json.dumps(result)) if arguments.json else show(result)
-    return DONE if result["status"] == "success" else FAILED
+    return USAGE if is_refused(result) else DONE if result["status"] == "success" else FAILED
+
+
+def is_refused(result: Mapping[str, Any]) -> bool:
+    """Whether nothing was begun because the arguments are wrong."""
+    errors = result.get("errors", [])
+    return "requests" not in result and any(error["kind"] == "invalid" for error in errors)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make demo`: the example DAG through Airflow itself, on embedded defaults, against the offline exchange."""
+"""`python -m quant_framework.demo`: a DAG through Airflow, on embedded defaults, against the offline exchange."""
 
 from __future__ import annotations
 
@@ -13,8 +13,18 @@ from pathlib import Path
 from quant_framework.ingestion.backfill import LocalCheckpointStore
 from quant_framework.testing import OfflineExchange
 
-ROOT = Path(__file__).resolve().parents[2]
-DAG_ID = "backfill_example"
+DAG_ID = "demo"
+DAG = """# Airflow reads only files that hold the words "airflow" and "dag".
+from quant_framework.orchestration.dag_builders import BackfillDagBuilder
+
+dag = BackfillDagBuilder(
+    dag_id="demo",
+    symbols=["BTC", "ETH"],
+    timeframes=["1h", "1d"],
+    data_types=["ohlcv", "open_interest"],
+    start="2026-10-01",
+).build()
+"""
 BARS = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
 
 
@@ -23,7 +33,7 @@ def environment(home: Path, url: str) -> dict[str, str]:
     return os.environ | {
         "AIRFLOW_HOME": str(home / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags_examples"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "QUANT_FRAMEWORK_HOME": str(home),
@@ -65,8 +75,11 @@ def show(home: Path) -> None:
 def main() -> None:
     """Run the demo."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--home", type=Path, default=ROOT / ".demo")
+    options.add_argument("--home", type=Path, default=Path(".demo"), help="where everything goes (default ./.demo)")
     home: Path = options.parse_args().home.resolve()
+    file = home / "dags" / "demo.py"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(DAG)
     # The same end for every run of one day, so that the second asks for nothing.
     end = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     start = end - timedelta(days=28)
@@ -74,7 +87,7 @@ def main() -> None:
         variables = environment(home, exchange.url)
         print("preparing Airflow (SQLite)", flush=True)
         airflow(variables, "db", "migrate")
-        print(f"running the DAG {DAG_ID} of dags_examples/ through Airflow", flush=True)
+        print(f"running {file} through Airflow", flush=True)
         conf = json.dumps({"start": start.isoformat(), "end": end.isoformat()})
         airflow(variables, "dags", "test", DAG_ID, "--conf", conf)
         asked = exchange.stats()
@@ -83,7 +96,7 @@ def main() -> None:
     print(f"Parquet: {home / 'lake' / 'bronze'}")
     print("the same against the real API:")
     print(
-        f"  COINALYZE_API_KEY=... .venv/bin/quant-framework backfill --symbols BTC,ETH --timeframes 1h,1d "
+        f"  COINALYZE_API_KEY=... quant-framework backfill --symbols BTC,ETH --timeframes 1h,1d "
         f"--data-types ohlcv,open_interest --start {start:%Y-%m-%d} --end {end:%Y-%m-%d}"
     )
 

@@ -1,5 +1,5 @@
 //! Batches as Parquet: delta-packed integers and byte-stream-split floats, so that a cheap codec does well.
-//! Equal rows and lineage give equal bytes.
+//! Equal rows and lineage give equal bytes. Every object names the format it is in: older is read, newer is refused.
 
 use std::str::FromStr;
 
@@ -18,6 +18,10 @@ use crate::records::Batch;
 
 /// How the names of lineage begin in an object's key-value metadata.
 const OURS: &str = "quant_framework.";
+/// What this version writes; objects of before there were formats name none.
+const FORMAT: u32 = 1;
+/// The name under which an object tells its format.
+const FORMAT_NAME: &str = "quant_framework.format";
 /// The name of the lineage that counts rows.
 const ROWS: &str = "quant_framework.rows";
 /// Rows that are read in one piece.
@@ -88,7 +92,8 @@ fn properties(
     lineage: &[(String, String)],
     encoding: Encoding,
 ) -> Result<WriterProperties> {
-    let metadata = lineage.iter().map(|(key, value)| KeyValue::new(format!("{OURS}{key}"), value.clone()));
+    let lineage = lineage.iter().map(|(key, value)| KeyValue::new(format!("{OURS}{key}"), value.clone()));
+    let metadata = lineage.chain([KeyValue::new(FORMAT_NAME.to_owned(), FORMAT.to_string())]);
     let mut builder = WriterProperties::builder()
         .set_compression(compression(encoding.codec)?)
         .set_dictionary_enabled(false)
@@ -128,7 +133,7 @@ pub(super) fn encode_rows(
     writer.into_inner().map_err(failed)
 }
 
-/// The rows of a Parquet object.
+/// The rows of a Parquet object. `Invalid` where a newer version wrote it.
 pub fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>> {
     decode_with_rows(bytes).map(|(batches, _)| batches)
 }
@@ -140,8 +145,15 @@ pub(super) fn decode_with_rows(bytes: Bytes) -> Result<(Vec<RecordBatch>, Option
         ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| failed(error.to_string()))?;
     let file = builder.metadata().file_metadata();
     let rows = usize::try_from(file.num_rows()).unwrap_or_default();
-    let pairs = file.key_value_metadata().into_iter().flatten();
-    let said = pairs.filter(|pair| pair.key == ROWS).find_map(|pair| pair.value.as_ref()?.parse().ok());
+    let pairs = file.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
+    let number = |name: &str| -> Option<u64> {
+        pairs.iter().find(|pair| pair.key == name).and_then(|pair| pair.value.as_ref()?.parse().ok())
+    };
+    if let Some(newer) = number(FORMAT_NAME).filter(|format| *format > u64::from(FORMAT)) {
+        let message = format!("the object has format {newer}, this version reads up to {FORMAT}");
+        return Err(Error::invalid(message).with_hint("upgrade quant-framework; it was left as it is"));
+    }
+    let said = number(ROWS);
     // In one piece where it is no giant: joining pieces is a copy.
     let reader =
         builder.with_batch_size(rows.clamp(1, MOST)).build().map_err(|error| failed(error.to_string()))?;

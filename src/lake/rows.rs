@@ -9,6 +9,7 @@ use super::bronze::BronzeWriter;
 use super::encoding::decode;
 use super::naming::{Object, folder, key, object as object_of};
 use crate::error::{Error, Result};
+use crate::quality;
 use crate::records::Batch;
 use crate::series::Series;
 use crate::time_range::{Millis, TimeRange};
@@ -39,13 +40,12 @@ impl BronzeWriter {
         Ok(objects)
     }
 
-    /// The rows of `series` that open in `range`, object by object in time order, as they were stored: where objects
-    /// overlap, a row comes twice.
+    /// The rows of `series` that open in `range`, in time order; where objects hold the same bar, it comes twice.
     pub async fn read(&self, series: &Series, range: TimeRange) -> Result<Batch> {
-        self.read_objects(series, range, &self.all(series).await?).await
+        quality::sorted(&self.read_objects(series, range, &self.all(series).await?).await?)
     }
 
-    /// As [`Self::read`], of `objects`. `Data` where one of them is gone or cannot be read.
+    /// The rows of `objects` that open in `range`, object by object. `Data` where one is gone or cannot be read.
     pub(super) async fn read_objects(
         &self,
         series: &Series,

@@ -100,7 +100,7 @@ impl Done {
 fn window(given: &Bound<'_, PyAny>) -> PyResult<Window> {
     let wrong = || {
         Error::invalid(format!(
-            "window {given} must be (weight, seconds) or (weight, seconds, \"fixed\"), both above 0"
+            "window {given} must be (weight, seconds) or (weight, seconds, \"fixed\"), both above 0, of a year at most"
         ))
     };
     let parts: Vec<Bound<'_, PyAny>> = given.try_iter().map_err(|_| wrong())?.collect::<PyResult<_>>()?;

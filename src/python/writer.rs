@@ -89,7 +89,7 @@ impl BronzeWriter {
         awaitable(py, async move { writer.prepare().await }, |py, ()| Ok(py.None()))
     }
 
-    /// The rows of ``series`` (its key) that open in ``[start, end)``, in the order in which they are stored.
+    /// The rows of ``series`` (its key) that open in ``[start, end)``, in time order.
     ///
     /// Raises:
     ///     DataError: an object that cannot be read.

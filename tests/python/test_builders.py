@@ -139,7 +139,7 @@ WRONG = {
     "max_active_runs": [("x", "max_active_runs")],
     "start_date": [("soon", "soon")],
     "default_args": [(5, "default_args")],
-    "start": [("soon", "start"), ("2026-01-05", "start"), (datetime(2026, 1, 5), "start"), (5, "start")],
+    "start": [("soon", "start"), ("2026-01-05T00:00", "start"), (datetime(2026, 1, 5), "start"), (5, "start")],
     "end": [("soon", "end"), (datetime(2026, 1, 5), "end")],
 }
 

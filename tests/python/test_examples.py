@@ -19,23 +19,33 @@ FILES = sorted(path for path in EXAMPLES.rglob("*.py"))
 NEED_SERVERS = {"checkpoints_example"}
 """Run by ``test_airflow_live_checkpoints.py``."""
 
-LIST = """
+BAG = """
 import json, sys
-from airflow.dag_processing.dagbag import DagBag
-from airflow.serialization.serialized_objects import DagSerialization
+try:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError: # Airflow 3.1
+    from airflow.models.dagbag import DagBag
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+"""
+LIST = (
+    BAG
+    + """
 bag = DagBag(dag_folder=sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 stored = {dag_id: DagSerialization.to_dict(dag) for dag_id, dag in sorted(bag.dags.items())}
 print("STORED", json.dumps(stored, sort_keys=True))
 """
-RUN = """
-import sys
-from airflow.dag_processing.dagbag import DagBag
+)
+RUN = (
+    BAG
+    + """
 bag = DagBag(dag_folder=sys.argv[1])
 for dag_id in sys.argv[2:]:
     run = bag.dags[dag_id].test()
     print("ENDED", dag_id, run.state.value)
 """
+)
 
 
 @pytest.fixture(scope="module")

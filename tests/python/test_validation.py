@@ -309,7 +309,11 @@ def kind(value: object) -> str:
     return value if isinstance(value, str) else type(value).__name__
 
 
-MOMENTS = [None, 5, "soon", "2026-01-05", datetime(2026, 1, 5), START.date()]
+MOMENTS = [None, 5, "soon", "2026-01-05T00:00", datetime(2026, 1, 5), START.date()]
+
+
+def test_a_bare_date_is_midnight_utc(lake):
+    assert validate_rows(KEY, START.date().isoformat(), END) == validate_rows(KEY, START, END)
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from airflow import sdk
 from airflow.sdk import (
     DAG,
     Asset,
@@ -13,21 +14,33 @@ from airflow.sdk import (
     BaseOperator,
     BaseOperatorLink,
     Connection,
-    CronDataIntervalTimetable,
     Param,
     TaskGroup,
     get_parsing_context,
 )
-from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
+from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 from airflow.sdk.definitions.context import Context, context_merge
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowNotFoundException,
-    AirflowRescheduleException,
-    AirflowRuntimeError,
-    AirflowSkipException,
-)
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+
+# The Task SDK of Airflow 3.1 is 1.1; from 3.2 on it has all that operators need.
+if TYPE_CHECKING or [int(part) for part in sdk.__version__.split(".")[:2]] >= [1, 2]:
+    from airflow.sdk import CronDataIntervalTimetable
+    from airflow.sdk.bases.decorator import determine_kwargs
+    from airflow.sdk.exceptions import (
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowRescheduleException,
+        AirflowSkipException,
+    )
+else:
+    from airflow.exceptions import (
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowRescheduleException,
+        AirflowSkipException,
+    )
+    from airflow.timetables.interval import CronDataIntervalTimetable
+    from airflow.utils.operator_helpers import determine_kwargs
 
 __all__ = [
     "DAG",

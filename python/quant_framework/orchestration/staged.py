@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, cast
 
 from quant_framework.arguments import Ranges
@@ -74,8 +74,9 @@ class Staged:
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 text as a datetime."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    """An ISO 8601 text as a datetime; a bare date is midnight UTC."""
+    value = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return value.replace(tzinfo=timezone.utc) if len(text) == len("2026-01-01") else value
 
 
 def is_range(pair: Any) -> bool:

@@ -57,7 +57,7 @@ def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) 
 
 
 def aware(value: Moment, name: str) -> datetime:
-    """An aware datetime from one, or from ISO 8601 text with a time zone.
+    """An aware datetime from one, or from ISO 8601 text with a time zone; a bare date is midnight UTC.
 
     Raises:
         InvalidError: neither; ``name`` is the argument's.
