@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import typing_extensions
 
+from documented import modules
 from quant_framework.ingestion.adapters import CcxtAdapter, CoinalyzeAdapter
 from quant_framework.orchestration import ports, tasks
 
@@ -138,6 +139,17 @@ def test_parts_of_authors_are_what_their_protocols_say_when_the_program_runs(mon
     assert all(isinstance(one, ports.ICheckpointStore) for one in parts.STORES)
     assert isinstance(parts.STRATEGY, ports.IChunkStrategy)
     assert not isinstance(parts.STRATEGY, ports.IRateLimiter)
+
+
+def test_the_package_runs_without_typing_extensions():
+    """Only checkers need it, which bring it with them: the wheel depends on nothing."""
+    names = [name for name in modules() if not re.search(r"\.(airflow|operators|dag_builders|fixtures)\b", name)]
+    assert len(names) > 50
+    program = (
+        f"import sys, importlib; sys.modules['typing_extensions'] = None; [*map(importlib.import_module, {names})]"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", tasks.__all__)
