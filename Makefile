@@ -9,7 +9,7 @@ SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs' 2>/dev/null)
 STAMPS := .venv/stamps
 
 help: ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMPS)/setup: requirements/dev.lock
 	@for python in python3.13 python3.12 python3.11 python3.10 python3; do \
@@ -64,7 +64,16 @@ bench: build-dist ## criterion benches of the core (docs/benchmarks.md: whole ru
 wheel: setup ## build the wheel into dist/
 	.venv/bin/maturin build --locked --profile dist --out dist
 
-clean: ## remove everything that was built
-	rm -rf target .venv dist .demo python/quant_framework/_core*.so
+SPHINX := $(PYTHON) -m sphinx --conf-dir docs --fail-on-warning --nitpicky --keep-going
 
-.PHONY: help setup build build-dist demo test test-rust lint check bench wheel clean
+docs: build ## build the site of docs/ (docs/_build/html)
+	@$(SPHINX) --quiet --builder html . docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-links: build ## look whether the external links of the site answer; needs a network
+	@$(SPHINX) --builder linkcheck . docs/_build/links
+
+clean: ## remove everything that was built
+	rm -rf target .venv dist .demo docs/_build python/quant_framework/_core*.so
+
+.PHONY: help setup build build-dist demo test test-rust lint check bench wheel docs docs-links clean
