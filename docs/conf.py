@@ -47,10 +47,16 @@ viewcode_line_numbers = True
 nitpicky = True
 nitpick_ignore_regex = [
     # Other people's names: no inventory of theirs is fetched, because a build needs no network.
-    (r"py:.*", r"(collections|typing|datetime|pathlib|argparse|airflow|_pytest|pytest|concurrent|types|os|importlib)\..*"),
+    (
+        r"py:.*",
+        r"(collections|typing|datetime|pathlib|argparse|airflow|_pytest|pytest|concurrent|types|os|importlib)\..*",
+    ),
     (r"py:(class|obj|data)", r"(Any|Path|datetime|timedelta|Sequence|Mapping|Iterable|Iterator|Callable|Awaitable)"),
     # Internal names in signatures and bases: the class that is documented says all there is.
-    (r"py:class", r"quant_framework\.(orchestration\..*\.(Builder|Held|Stage|Staged|_\w+)|testing\.limits\.Verdict|_core\..*)"),
+    (
+        r"py:class",
+        r"quant_framework\.(orchestration\..*\.(Builder|Held|Stage|Staged|_\w+)|testing\.limits\.Verdict|_core\..*)",
+    ),
 ]
 
 html_theme = "furo"

@@ -54,7 +54,7 @@ def status(arguments: argparse.Namespace) -> bool:
             continue  # what a bare name was resolved to
         try:
             checkpoint = store.load_sync(key)
-        except DataError as error:
+        except (DataError, InvalidError) as error:  # damaged, or of a newer format
             print(f"error: {error}", file=sys.stderr)
             damaged += 1
             continue
@@ -70,6 +70,8 @@ def status(arguments: argparse.Namespace) -> bool:
         ranges = sorted(entry["data"] + entry["empty"])
         span = f"{ranges[0][0]} .. {ranges[-1][1]}" if ranges else "nothing"
         print(f"{entry['series']}: {span}, {len(entry['empty'])} gaps")
+    if not entries and not damaged:
+        print("no series is known here", file=sys.stderr)
     return not damaged
 
 

@@ -12,14 +12,16 @@ import argparse
 import asyncio
 import functools
 import json
+import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import checkpoint_cli, config_cli, lake_cli, repair_cli, settings, validate_cli
+from quant_framework import __version__, checkpoint_cli, config_cli, lake_cli, repair_cli, settings, validate_cli
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -57,6 +59,7 @@ def names(text: str) -> list[str]:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = argparse.ArgumentParser(prog="quant-framework", description="Resumable market-data backfills.")
+    root.add_argument("--version", action="version", version=f"quant-framework {__version__}")
     commands = root.add_subparsers(dest="command", required=True)
     for name, text in TEXTS.items():
         command = commands.add_parser(name, help=text, description=text)
@@ -183,6 +186,28 @@ def show_plan(plan: Mapping[str, Any]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
+    with told_once():
+        return perform(arguments)
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Keep what a run ends with from the log: it is shown from the run's result."""
+    log = logging.getLogger("quant_framework.workflows.backfill")
+    log.addFilter(is_warning)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_warning)
+
+
+def is_warning(record: logging.LogRecord) -> bool:
+    """Whether a record is no error."""
+    return record.levelno < logging.ERROR
+
+
+def perform(arguments: argparse.Namespace) -> int:
+    """Run the command that ``arguments`` name; the process's exit code."""
     try:
         parts = (checkpoint_cli, config_cli, lake_cli, repair_cli, validate_cli)
         if command := {name: run for part in parts for name, run in part.COMMANDS.items()}.get(arguments.command):
@@ -196,7 +221,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE if isinstance(error, InvalidError) else FAILED
     print(json.dumps(result)) if arguments.json else show(result)
-    return DONE if result["status"] == "success" else FAILED
+    return USAGE if is_refused(result) else DONE if result["status"] == "success" else FAILED
+
+
+def is_refused(result: Mapping[str, Any]) -> bool:
+    """Whether nothing was begun because the arguments are wrong."""
+    errors = result.get("errors", [])
+    return "requests" not in result and any(error["kind"] == "invalid" for error in errors)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from quant_framework._core import Backfill
+from quant_framework._core import Backfill, __version__
 from quant_framework.cli import main
 
 
@@ -52,9 +52,10 @@ def test_an_update_goes_before_backfills_and_asks_only_for_what_is_missing(job, 
 
 def test_exit_codes(job, capsys, monkeypatch):
     assert main(["backfill", *job, "--symbols", "NOPE.A"]) == 1
-    assert "NOPE.A" in capsys.readouterr().err
-    assert main(["plan", *job, "--timeframes", "7m"]) == 2
-    assert "unknown timeframe" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("error:") == 2, "each of two chunks says it once"
+    for command in ("plan", "backfill", "update"):
+        assert main([command, *job, "--timeframes", "7m"]) == 2
+        assert capsys.readouterr().err.count("unknown timeframe") == 1, command
     with pytest.raises(SystemExit) as usage:
         main(["backfill", *job, "--start", "2026-01-05T00:00:00"])
     assert usage.value.code == 2
@@ -62,3 +63,24 @@ def test_exit_codes(job, capsys, monkeypatch):
     monkeypatch.delenv("COINALYZE_API_KEY")
     assert main(["plan", *job]) == 2
     assert "COINALYZE_API_KEY" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"quant-framework {__version__}\n"
+
+
+def test_a_checkpoint_that_cannot_be_read_does_not_hide_the_others(job, capsys, tmp_path):
+    where = ["--checkpoint", (tmp_path / "checkpoints").as_uri()]
+    assert main(["status", *where]) == 0
+    assert capsys.readouterr() == ("", "no series is known here\n")
+    assert main(["backfill", *job, "--symbols", "BTCUSDT_PERP.A,ETHUSDT_PERP.A"]) == 0
+    newer = tmp_path / "checkpoints" / "coinalyze" / "ohlcv" / "BTCUSDT_PERP.A" / "1h.json"
+    newer.write_text('{"format":9,"min_reader":9}')
+    capsys.readouterr()
+    assert main(["status", *where]) == 1
+    said = capsys.readouterr()
+    assert "has format 9, this version reads up to 2" in said.err
+    assert said.out.startswith("coinalyze/ohlcv/ETHUSDT_PERP.A/1h: ")

@@ -1,4 +1,4 @@
-"""The documentation: the site builds without a warning, links go somewhere, commands and YAML are what the code takes."""
+"""The documentation: the site builds without a warning, links lead somewhere, commands and YAML are right."""
 
 from __future__ import annotations
 
@@ -127,5 +127,7 @@ def test_yaml_in_pages_is_right():
 
 def test_every_block_says_what_it_is():
     known = {"python", "sh", "console", "yaml", "toml", "ini", "text", "json", "sql"}
-    unnamed = [f"{block.page}:{block.line}" for page in pages() for block in blocks(page) if block.language not in known]
+    unnamed = [
+        f"{block.page}:{block.line}" for page in pages() for block in blocks(page) if block.language not in known
+    ]
     assert [one for one in unnamed if not one.startswith("README.md")] == []
