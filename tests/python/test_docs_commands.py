@@ -15,6 +15,7 @@ import polars
 import pytest
 
 from documents import blocks
+from quant_framework.cli import main
 from quant_framework.ingestion.adapters import FetchRequest
 from quant_framework.orchestration.tasks.running import wait_for
 from quant_framework.settings import open_adapter
@@ -98,3 +99,9 @@ def test_migrating(terminal, tmp_path):
     assert run_page("docs/migration.md") == 8
     # 120 hours of each in two chunks, and one request for the hole: nothing that was there is asked for again.
     assert terminal.stats()["weight"] == 2 + 1 + 2
+
+
+def test_operations(terminal):
+    what = ["--symbols", "BTCUSDT_PERP.A", "--timeframes", "1h", "--start", "2026-10-01", "--end", "2026-10-15"]
+    assert main(["backfill", *what]) == 0
+    assert run_page("docs/operations.md") == 14
