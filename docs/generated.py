@@ -18,7 +18,7 @@ from quant_framework.cli import parser
 PLACE = re.compile(r"^<!-- generated: (\w+)(?: ([\w.*/-]+))? -->$", re.MULTILINE)
 LINK = re.compile(r"\[([^]\n]*)\]\(([^)#:\n]+)\)")
 """Those to folders are plain text in the site, which has none."""
-ITEM = re.compile(r"^(?:- |\| )\[[^]]*\]\(([^)#:]+)\.(?:md|rst)\)", re.MULTILINE)
+ITEM = re.compile(r"^- \[([^]]*)\]\(([^)#:]+)\.(?:md|rst)\)", re.MULTILINE)
 
 
 KINDS = ("backfill", "incremental", "repair", "tasks")
@@ -39,7 +39,7 @@ def contents(text: str) -> Iterator[str]:
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         caption, pages = section.partition("\n")[0], ITEM.findall(section)
         if pages:
-            yield toctree(*pages, hidden="", caption=caption)
+            yield toctree(*(f"{title} <{page}>" for title, page in pages), hidden="", caption=caption)
 
 
 def toctree(*pages: str, **options: str) -> str:
@@ -57,9 +57,7 @@ def command(name: str) -> str:
     """The arguments of a command, as a table."""
     chosen = commands()[name]
     rows = [[argument(action), action.help or "", usual(action)] for action in arguments(chosen)]
-    return f"```text\n{chosen.format_usage().removeprefix('usage: ')}```\n\n" + table(
-        ["argument", "meaning", "default"], rows
-    )
+    return table(["argument", "meaning", "default"], rows)
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -76,9 +74,9 @@ def arguments(chosen: argparse.ArgumentParser) -> list[argparse.Action]:
 def argument(action: argparse.Action) -> str:
     """How an argument is written."""
     if action.nargs == 0:
-        return f"`{action.option_strings[0]}`"
+        return f"`{action.option_strings[0]}`{{.nowrap}}"
     value = str(action.metavar or (action.dest.upper() if action.choices is None else "NAME"))
-    return f"`{' '.join([*action.option_strings, value])}`"
+    return f"`{' '.join([*action.option_strings, value])}`{{.nowrap}}"
 
 
 def usual(action: argparse.Action) -> str:
