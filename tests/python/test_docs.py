@@ -75,8 +75,9 @@ def commands() -> list[str]:
 
 def calls(block: Block) -> list[list[str]]:
     """The calls of ``quant-framework`` in a shell block: their arguments."""
-    text = block.text.replace("\\\n", " ")
-    lines = [line.removeprefix("$ ") for line in text.splitlines()]
+    lines = block.text.replace("\\\n", " ").splitlines()
+    if block.language == "console":  # the rest is what they said
+        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     words = [shlex.split(line, comments=True) for line in lines if re.search(r"(^|[ /])quant-framework ", line)]
     return [line[index(line) + 1 :] for line in words if any(is_command(word) for word in line)]
 
@@ -131,3 +132,32 @@ def test_every_block_says_what_it_is():
         f"{block.page}:{block.line}" for page in pages() for block in blocks(page) if block.language not in known
     ]
     assert [one for one in unnamed if not one.startswith("README.md")] == []
+
+
+def sources() -> str:
+    """All code, with what is put into messages left out."""
+    files = [*(ROOT / "src").rglob("*.rs"), *(ROOT / "python").rglob("*.py")]
+    return re.sub(r"\{[^{}\s]*\}", "{}", " ".join(path.read_text("utf-8") for path in files))
+
+
+def test_the_messages_of_the_runbook_are_those_of_the_code():
+    table = read("docs/operations.md").partition("## When something breaks")[2].partition("###")[0]
+    code, rows = sources(), re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert len(rows) >= 15
+    said = re.findall(r"`([^`]+)`", " ".join(rows))
+    pieces = {piece.strip() for one in said for piece in re.split(r"\.\.\.|\d+", one)}
+    assert [piece for piece in pieces if piece not in code] == []
+
+
+def test_the_formats_that_operations_names_are_those_of_the_code():
+    places = {
+        "checkpoint/format.rs": "checkpoints in folders and buckets",
+        "checkpoint/postgres/schema.rs": "checkpoints and claims in PostgreSQL",
+        "checkpoint/export.rs": "exported documents",
+        "quality/ledger.rs": "the gap ledger",
+        "quota/scope.rs": "the shared quota",
+    }
+    page = read("docs/operations.md")
+    for file, name in places.items():
+        (number,) = re.findall(r"^const FORMAT: \w+ = (\d+);", (ROOT / "src" / file).read_text("utf-8"), re.MULTILINE)
+        assert re.search(rf"^\| {name} \| {number}\b", page, re.MULTILINE), name

@@ -102,12 +102,11 @@ def test_the_provider_page_runs(exchange, monkeypatch, capsys):
 
 
 def test_the_operators_page_runs():
-    names = run_snippets("docs/operators.md", 4)
+    names = run_snippets("docs/operators.md", 3)
     assert [task.task_id for task in names["by_hand"].topological_sort()] == ["fetch", "look", "write"]
     assert {task.task_id for task in names["by_tasks"].tasks} == {"fetch_ohlcv", "write_bronze"}
     assert (names["is_valid"], names["errors"]) == (True, [])
     assert len(names["hourly"].tasks[0].expand_input.value) == 2
-    assert names["Weekly"](task_id="week", symbols=["BTC"], timeframes=["1h"]).build_chunk_strategy({}) is not None
 
 
 async def test_the_sources_page_runs(exchange, tmp_path, capsys):
