@@ -21,7 +21,8 @@ LINK = re.compile(r"\[([^]\n]*)\]\(([^)#:\n]+)\)")
 ITEM = re.compile(r"^- \[([^]]*)\]\(([^)#:]+)\.(?:md|rst)\)", re.MULTILINE)
 
 
-KINDS = ("backfill", "incremental", "repair", "tasks")
+KINDS = ("tasks", "backfill", "incremental", "repair")
+"""Of DAGs. A table leaves out what those of the first two have said."""
 
 
 def fill(app: Any, page: str, source: list[str]) -> None:
@@ -97,12 +98,17 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def schema(part: str) -> str:
-    """The keys of a part of the JSON Schema of YAML files, as a table; of a kind of DAG those that it adds."""
+    """The keys of a part of the JSON Schema of YAML files, as a table."""
     parts = _core.config_schema()["$defs"]
-    keys = parts[part]["properties"]
-    if part in KINDS:
-        keys = {name: key for name, key in keys.items() if name not in parts["tasks"]["properties"] or part == "tasks"}
-    return table(["key", "meaning"], [[f"`{name}`", key.get("description", "")] for name, key in sorted(keys.items())])
+    before = KINDS[: KINDS.index(part)][:2] if part in KINDS else ()
+    known = {name: text for kind in before for name, text in described(parts[kind]).items()}
+    keys = {name: text for name, text in described(parts[part]).items() if known.get(name) != text}
+    return table(["key", "meaning"], [[f"`{name}`", text] for name, text in sorted(keys.items())])
+
+
+def described(part: dict[str, Any]) -> dict[str, str]:
+    """What a part of the schema says of each of its keys."""
+    return {name: key.get("description", "") for name, key in part["properties"].items()}
 
 
 def example(name: str) -> str:
