@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import __version__, checkpoint_cli, config_cli, lake_cli, repair_cli, settings, validate_cli
+from quant_framework import checkpoint_cli, config_cli, lake_cli, repair_cli, settings, validate_cli
+from quant_framework._core import __version__
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
