@@ -54,7 +54,13 @@ lint: setup ## formatting and lints
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports
 
-check: lint ## lints, and what must not be in the core
+stubs: build ## copy the docstrings of the core into its stub
+	$(PYTHON) tests/stubs.py
+
+types: build ## stubtest, mypy and basedpyright, of the package and of code as authors write it; docstrings
+	$(PYTHON) -m pytest -q -n 2 tests/python/test_types.py tests/python/test_docstrings.py
+
+check: lint types ## lints, types, and what must not be in the core
 	@! cargo tree --locked -e normal --no-default-features | grep -q pyo3 || { echo "pyo3 without the feature python"; exit 1; }
 	@echo "no pyo3 without the feature python"
 
@@ -76,4 +82,4 @@ docs-links: build ## look whether the external links of the site answer; needs a
 clean: ## remove everything that was built
 	rm -rf target .venv dist .demo docs/_build python/quant_framework/_core*.so
 
-.PHONY: help setup build build-dist demo test test-rust lint check bench wheel docs docs-links clean
+.PHONY: help setup build build-dist demo test test-rust lint stubs types check bench wheel docs docs-links clean

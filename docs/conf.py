@@ -34,6 +34,9 @@ exclude_patterns = [".*", "benches", "dist", "docs/_build", "proptest-regression
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_inline"]
 
+# The type `bytes` is also the name of a key of several results.
+suppress_warnings = ["ref.python"]
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -51,12 +54,11 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(collections|typing|datetime|pathlib|argparse|airflow|_pytest|pytest|concurrent|types|os|importlib)\..*",
     ),
-    (r"py:(class|obj|data)", r"(Any|Path|datetime|timedelta|Sequence|Mapping|Iterable|Iterator|Callable|Awaitable)"),
+    (r"py:(class|obj|data)", r"(Any|Path|datetime|timedelta|Sequence|Mapping|Iterable|Iterator|Callable|Awaitable|PathLike)"),
     # Internal names in signatures and bases: the class that is documented says all there is.
-    (
-        r"py:class",
-        r"quant_framework\.(orchestration\..*\.(Builder|Held|Stage|Staged|_\w+)|testing\.limits\.Verdict|_core\..*)",
-    ),
+    (r"py:class", r"(quant_framework\.orchestration\..*\.)?(Builder|Held|IStage|Stage|Staged|\w+Options|_\w+)"),
+    (r"py:class", r"(quant_framework\.)?(_core\..*|testing\.limits\.(Verdict|Window|Limits.*))"),
+    (r"py:obj", r"quant_framework\.orchestration\.ports\.T"),
 ]
 
 html_theme = "furo"

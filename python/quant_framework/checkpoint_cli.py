@@ -7,14 +7,15 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from quant_framework import settings
 from quant_framework.errors import DataError, InvalidError
 from quant_framework.ingestion.backfill import CheckpointManager, CheckpointStore, open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.results import CheckpointRepair
 
-CHANGES = ("repaired", "set_aside", "rebuilt")
+CHANGES: tuple[Literal["repaired", "set_aside", "rebuilt"], ...] = ("repaired", "set_aside", "rebuilt")
 TEXTS = {
     "status": "what is covered",
     "rebuild": "make copies equal, and rebuild checkpoints from the lake",
@@ -79,7 +80,7 @@ def rebuild(arguments: argparse.Namespace) -> bool:
     """Make checkpoints right again; print what was done."""
     lake = BronzeWriter(arguments.lake) if arguments.lake else None
 
-    async def work() -> dict[str, Any]:
+    async def work() -> CheckpointRepair:
         return await CheckpointManager(store_of(arguments)).repair(
             arguments.prefix,
             lake=lake,
@@ -97,7 +98,7 @@ def rebuild(arguments: argparse.Namespace) -> bool:
         counts = ", ".join(f"{len(report[name])} {name.replace('_', ' ')}" for name in CHANGES)
         print(f"{report['series']} checkpoints, {counts}, {len(report['errors'])} still wrong")
         for error in report["errors"]:
-            print(f"error: {error['series']}: {error['message']}", file=sys.stderr)
+            print(f"error: {error.get('series', 'store')}: {error['message']}", file=sys.stderr)
     return not report["errors"]
 
 

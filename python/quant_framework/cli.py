@@ -30,6 +30,7 @@ from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.tasks.running import NoContext
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
+from quant_framework.results import BackfillResult, Plan
 from quant_framework.source_cli import add_source, open_adapter
 
 TEXTS = {
@@ -115,8 +116,8 @@ class Progress:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.terminal = stream.isatty()
-        self.started = time.monotonic()
+        self.terminal: bool = stream.isatty()
+        self.started: float = time.monotonic()
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Show the counters."""
@@ -141,7 +142,7 @@ class Progress:
             self.stream.write("\r\x1b[K")
 
 
-async def run(arguments: argparse.Namespace) -> dict[str, Any]:
+async def run(arguments: argparse.Namespace) -> BackfillResult:
     """Run a backfill; Ctrl-C and SIGTERM let it finish its writes and commit."""
     progress = Progress(sys.stderr)
     job = workflow(arguments, progress)
@@ -173,7 +174,7 @@ def show(result: Mapping[str, Any]) -> None:
     )
 
 
-def show_plan(plan: Mapping[str, Any]) -> None:
+def show_plan(plan: Plan) -> None:
     """A plan for people."""
     print(
         f"{plan['series']} series, {plan['chunks']} chunks ({plan['chunks_skipped']} covered already), "
@@ -216,9 +217,9 @@ def perform(arguments: argparse.Namespace) -> int:
         if command := {name: run for part in parts for name, run in part.COMMANDS.items()}.get(arguments.command):
             return DONE if command(arguments) else FAILED
         if arguments.command == "plan":
-            result = asyncio.run(workflow(arguments).plan())
-            print(json.dumps(result)) if arguments.json else show_plan(result)
-            return FAILED if result["errors"] else DONE
+            plan = asyncio.run(workflow(arguments).plan())
+            print(json.dumps(plan)) if arguments.json else show_plan(plan)
+            return FAILED if plan["errors"] else DONE
         result = asyncio.run(run(arguments))
     except QuantFrameworkError as error:
         print(f"error: {error}", file=sys.stderr)

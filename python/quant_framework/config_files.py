@@ -62,6 +62,7 @@ def _checked(names: list[str], environ: dict[str, str], wanted: str | None = Non
     files: list[tuple[str, str | tuple[int, str]]] = []
     needle = (wanted or "").encode()
     for name in names:
+        data = b""
         try:
             data = _read(name)
             if needle in data or name.endswith(DEFAULTS):

@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quant_framework.results import ErrorKind
 
 
 class QuantFrameworkError(Exception):
-    """Base of every exception of this package."""
+    """Base of every exception of this package.
 
-    kind = "internal"
+    Args:
+        message: what went wrong, one line.
+        hint: what to do next.
+        until_ms: when to call again, milliseconds since 1970 UTC; of ``RateLimitedError`` alone.
+
+    """
+
+    kind: ErrorKind = "internal"
 
     def __init__(self, message: str, hint: str | None = None, until_ms: int | None = None) -> None:
         super().__init__(message, hint, until_ms)
@@ -27,18 +38,30 @@ class QuantFrameworkError(Exception):
 class UnavailableError(QuantFrameworkError, ConnectionError):
     """A server or a disk did not answer as it should; the same call may work later."""
 
-    kind = "unavailable"
-    # OSError would turn its arguments into an errno and a file name.
-    __str__ = QuantFrameworkError.__str__
+    kind: ErrorKind = "unavailable"
+
+    def __str__(self) -> str:
+        # OSError would turn its arguments into an errno and a file name.
+        return QuantFrameworkError.__str__(self)
 
 
 class RateLimitedError(QuantFrameworkError):
     """The source's quota is used up; call again at ``until`` (aware).
 
     An adapter of an author's own raises it with ``until=`` where the source says when to come back.
+
+    Args:
+        message: what went wrong, one line.
+        hint: what to do next.
+        until_ms: when to call again, milliseconds since 1970 UTC.
+        until: the same as an aware datetime, instead.
+
+    Raises:
+        InvalidError: ``until`` is naive.
+
     """
 
-    kind = "rate_limited"
+    kind: ErrorKind = "rate_limited"
 
     def __init__(
         self,
@@ -65,28 +88,28 @@ class RateLimitedError(QuantFrameworkError):
 class ConflictError(QuantFrameworkError, RuntimeError):
     """Somebody else changed what this call wanted to change."""
 
-    kind = "conflict"
+    kind: ErrorKind = "conflict"
 
 
 class InvalidError(QuantFrameworkError, ValueError):
     """The call itself is wrong (arguments, credentials, configuration); do not retry."""
 
-    kind = "invalid"
+    kind: ErrorKind = "invalid"
 
 
 class DataError(QuantFrameworkError, ValueError):
     """What was fetched or stored is wrong; a human should look."""
 
-    kind = "data"
+    kind: ErrorKind = "data"
 
 
 class RunCancelledError(QuantFrameworkError):
     """The caller asked to stop; what was done is kept."""
 
-    kind = "cancelled"
+    kind: ErrorKind = "cancelled"
 
 
 class InternalError(QuantFrameworkError, RuntimeError):
     """A bug in this package."""
 
-    kind = "internal"
+    kind: ErrorKind = "internal"

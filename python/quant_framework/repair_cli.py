@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from quant_framework import settings
@@ -62,9 +63,9 @@ def repair(arguments: argparse.Namespace) -> bool:
     return result["status"] == "success"
 
 
-def show(result: dict[str, Any]) -> None:
+def show(result: Mapping[str, Any]) -> None:
     """A result for people: what was found, and what is left by kind."""
-    for one in result["series"]:
+    for one in result.get("series", []):
         bars: dict[str, int] = {}
         for gap in one["gaps"]:
             bars[gap["kind"]] = bars.get(gap["kind"], 0) + gap["bars"]
@@ -72,7 +73,7 @@ def show(result: dict[str, Any]) -> None:
         print(f"{one['series']}: {one['rows']:,} rows found; bars still missing: {left}")
     for error in result.get("errors", []):
         print(f"error: {error.get('series', '')} {error['message']}".replace("  ", " "))
-    print(f"{result['status']}: {result['records_written']:,} rows, {result['requests']} requests")
+    print(f"{result['status']}: {result.get('records_written', 0):,} rows, {result.get('requests', 0)} requests")
 
 
 COMMANDS = {"repair": repair}

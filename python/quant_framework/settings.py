@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from quant_framework.arguments import RateLimitOptions
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.checks import check_adapter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
@@ -92,7 +93,12 @@ def is_built_in(source: str) -> bool:
 
 
 def check_source(source: str) -> None:
-    """``InvalidError`` where there is no such source."""
+    """Look for a source by its name.
+
+    Raises:
+        InvalidError: there is no such source; names what was probably meant.
+
+    """
     if not isinstance(source, str):
         raise InvalidError(f"source must be a name, not {source!r}")
     if not is_built_in(source) and source not in sources():
@@ -120,6 +126,14 @@ def open_adapter(source: str, **options: Any) -> IDataAdapter:
     """The adapter of ``source``; of a built-in one, ``base_url`` is by default from the environment.
 
     That is ``QUANT_FRAMEWORK_BASE_URL`` for Coinalyze, and ``QUANT_FRAMEWORK_BASE_URL_BINANCE`` for ``binance``.
+
+    Args:
+        source: its name.
+        options: of the adapter.
+
+    Raises:
+        InvalidError: no such source, options that it does not take, or a package that cannot be loaded.
+
     """
     check_source(source)
     entry = sources()[source]
@@ -157,4 +171,5 @@ def open_limiter(adapter: IDataAdapter, place: str | None = None, password: str 
     if not limits.get("windows"):
         return AdaptiveRateLimiter(**limits)
     scope = getattr(adapter, "quota_scope", adapter.source)
-    return AdaptiveRateLimiter(**limits, place=place or rate_limit_url(), scope=scope, password=password)
+    shared: RateLimitOptions = {**limits, "place": place or rate_limit_url(), "scope": scope, "password": password}
+    return AdaptiveRateLimiter(**shared)

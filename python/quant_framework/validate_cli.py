@@ -16,6 +16,7 @@ from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.tasks import reconcile_sources, validate_rows
 from quant_framework.orchestration.tasks.running import wait_for
+from quant_framework.results import SeriesValidation
 
 TEXT = "check YAML files of DAGs, or rows in the lake"
 KEY = "source/data_type/symbol/timeframe"
@@ -129,8 +130,8 @@ def compare(arguments: argparse.Namespace) -> bool:
         counts = [pair["shared"], pair["only_left"]["bars"], pair["only_right"]["bars"], pair["value"]["bars"]]
         print(f"{pair['right']} against {pair['left']}: ", end="")
         print("{:,} bars shared, {:,} only in the first, {:,} only in the second, {:,} differ".format(*counts))
-        if (pair.get("lag") or {}).get("is_shifted"):
-            print(f"  shifted: its stamps are {pair['lag']['bars']} bars later")
+        if (lag := pair.get("lag")) and lag["is_shifted"]:
+            print(f"  shifted: its stamps are {lag['bars']} bars later")
     if "report" in result:
         print(f"report: {result['report']['html']}")
     print("the sources agree" if result["agrees"] else "the sources do not agree", file=sys.stderr)
@@ -143,7 +144,7 @@ def span(arguments: argparse.Namespace, lake: BronzeWriter, key: str) -> tuple[d
     return start, arguments.end or datetime.now(timezone.utc)
 
 
-def show(one: dict[str, Any]) -> None:
+def show(one: SeriesValidation) -> None:
     """A report for people."""
     print(f"{one['series']}: {one['rows']:,} rows of {one['bars']:,} bars, {'ok' if one['ok'] else 'not ok'}")
     for finding in one["findings"]:

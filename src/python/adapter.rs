@@ -21,7 +21,15 @@ use crate::ports::{self, DataAdapter};
 use crate::secret::Secret;
 use crate::series::Series;
 
-/// One request to a source: the bars of one series that open in `[start, end)`.
+/// One request to a source: the bars of one series that open in ``[start, end)``.
+///
+/// Args:
+///     series: key, ``source/data_type/symbol/timeframe``.
+///     start: open time of the first bar, aware.
+///     end: end (exclusive), aware.
+///
+/// Raises:
+///     InvalidError: no such key, a naive time, or an end that is not after the start.
 #[pyclass(frozen, skip_from_py_object, module = "quant_framework._core")]
 #[derive(Clone)]
 pub(super) struct FetchRequest(pub(super) ports::FetchRequest);
@@ -35,25 +43,25 @@ impl FetchRequest {
         Ok(Self(ports::FetchRequest { series: series.parse::<Series>()?, range }))
     }
 
-    /// The series' key.
+    /// Key of the series.
     #[getter]
     fn series(&self) -> String {
         self.0.series.to_string()
     }
 
-    /// Name of the data type, such as `ohlcv`.
+    /// Name of the data type, such as ``ohlcv``.
     #[getter]
     fn data_type(&self) -> &'static str {
         self.0.series.data_type.name()
     }
 
-    /// The source's own symbol.
+    /// The source's own name of the market.
     #[getter]
     fn symbol(&self) -> &str {
         &self.0.series.symbol
     }
 
-    /// Such as `1m`.
+    /// Such as ``1m``.
     #[getter]
     fn timeframe(&self) -> String {
         self.0.series.timeframe.to_string()
@@ -76,7 +84,7 @@ impl FetchRequest {
     }
 }
 
-/// What every native adapter is; made by its subclasses alone.
+/// What every native adapter is; made by its subclasses alone. Safe to share between threads; copies share it.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct NativeAdapter {
     adapter: Arc<dyn DataAdapter>,
@@ -111,13 +119,13 @@ impl NativeAdapter {
         &self.quota_scope
     }
 
-    /// What determines the rows beside their series.
+    /// What determines the rows beside their series; kept in checkpoints.
     #[getter]
     fn fingerprint(&self) -> String {
         self.adapter.fingerprint()
     }
 
-    /// What determines the meaning of a name.
+    /// What determines the meaning of a bare name such as ``BTC``.
     #[getter]
     fn lookup(&self) -> String {
         self.adapter.lookup()
@@ -129,12 +137,15 @@ impl NativeAdapter {
         self.adapter.resolve_weight()
     }
 
-    /// Of a source of files: how many seconds after a bar's end its file may come; else `None`.
+    /// Of a source of files: seconds after a bar's end within which its file comes; of any other source ``None``.
     fn file_delay(&self, timeframe: &str) -> PyResult<Option<f64>> {
         Ok(self.adapter.file_delay(timeframe.parse()?).map(|delay| delay.as_secs_f64()))
     }
 
-    /// `{"rows_per_request", "weight", "prices", "retention_bars"}`; `InvalidError` where the source has no such data.
+    /// What one request for a data type and timeframe gives and costs.
+    ///
+    /// Raises:
+    ///     InvalidError: the source has no such data.
     fn capability<'py>(
         &self,
         py: Python<'py>,
@@ -150,12 +161,17 @@ impl NativeAdapter {
         Ok(fields.into_any())
     }
 
-    /// Whether `symbol` is the source's own, so that it need not be looked up.
+    /// Whether ``symbol`` is the source's own name, so that it need not be looked up.
     fn is_exact(&self, symbol: &str) -> bool {
         self.adapter.is_exact(symbol)
     }
 
-    /// The source's own symbol for a name such as `BTC`; an exact symbol passes through.
+    /// The source's own name for one such as ``BTC``; an exact one passes through.
+    ///
+    /// Raises:
+    ///     InvalidError: the source has no such market.
+    ///     UnavailableError: the source did not answer as it should.
+    ///     RateLimitedError: the source refused.
     fn resolve<'py>(&self, py: Python<'py>, symbol: String) -> PyResult<Bound<'py, PyAny>> {
         let adapter = Arc::clone(&self.adapter);
         let resolved = async move {
@@ -164,7 +180,13 @@ impl NativeAdapter {
         awaitable(py, resolved, |_, symbol| Ok(symbol))
     }
 
-    /// Asks the source once and answers a `Batch`; no retries, no limiter.
+    /// Ask the source once, without retries and without a limiter.
+    ///
+    /// Raises:
+    ///     InvalidError: another source's series, or one that the source does not have; a wrong key.
+    ///     UnavailableError: the source did not answer as it should.
+    ///     RateLimitedError: the source refused.
+    ///     DataError: the answer cannot be read.
     fn fetch<'py>(&self, py: Python<'py>, request: &FetchRequest) -> PyResult<Bound<'py, PyAny>> {
         let (adapter, request) = (Arc::clone(&self.adapter), request.0.clone());
         awaitable(py, async move { adapter.fetch(&request).await }, |_, fetched| Ok(Batch(fetched.batch)))
@@ -179,20 +201,31 @@ impl NativeAdapter {
         slf
     }
 
-    /// As `__copy__`.
+    /// Copies of a task share their adapter.
     fn __deepcopy__<'py>(slf: Bound<'py, Self>, _memo: &Bound<'_, PyAny>) -> Bound<'py, Self> {
         slf
     }
 }
 
-/// Coinalyze API v1, native.
+/// Coinalyze API v1, native; see ``quant_framework.ingestion.adapters.CoinalyzeAdapter``.
+///
+/// Args:
+///     api_key: sent as a header.
+///     base_url: another server that speaks the protocol.
+///     exchange: Coinalyze's code of the exchange that a bare name means, such as ``A`` for Binance.
+///     quote: the quote asset that a bare name means.
+///     retention: intraday points that the server keeps; ``None`` for one that keeps everything.
+///     convert_to_usd: open interest and liquidations in USD.
+///
+/// Raises:
+///     InvalidError: no key, or a wrong URL.
 #[pyclass(frozen, subclass, extends = NativeAdapter, module = "quant_framework._core")]
 pub(super) struct CoinalyzeAdapter;
 
 #[pymethods]
 impl CoinalyzeAdapter {
     #[new]
-    #[pyo3(signature = (api_key=None, base_url=None, *, exchange=None, quote=None, retention=Some(2000), convert_to_usd=false))]
+    #[pyo3(signature = (api_key=None, base_url=None, *, exchange=None, quote=None, retention=2000, convert_to_usd=false))]
     fn new(
         api_key: Option<String>,
         base_url: Option<String>,
@@ -210,7 +243,15 @@ impl CoinalyzeAdapter {
     }
 }
 
-/// Binance's public REST API, native.
+/// Binance's public REST API, native; see ``quant_framework.ingestion.adapters.BinanceAdapter``.
+///
+/// Args:
+///     market: ``spot`` or ``usdm``.
+///     base_url: another server that speaks the protocol.
+///     quote: the quote asset that a bare name means.
+///
+/// Raises:
+///     InvalidError: no such market, or a wrong URL.
 #[pyclass(frozen, subclass, extends = NativeAdapter, module = "quant_framework._core")]
 pub(super) struct BinanceAdapter;
 
@@ -234,7 +275,14 @@ impl BinanceAdapter {
         Ok(NativeAdapter::with(Self, adapter, scope))
     }
 }
-/// Binance's public archive, native.
+/// Binance's public archive, native; see ``quant_framework.ingestion.adapters.BinanceArchiveAdapter``.
+///
+/// Args:
+///     market: ``spot`` or ``usdm``.
+///     base_url: another server that has the archive's files.
+///
+/// Raises:
+///     InvalidError: no such market, or a wrong URL.
 #[pyclass(frozen, subclass, extends = NativeAdapter, module = "quant_framework._core")]
 pub(super) struct BinanceArchiveAdapter;
 

@@ -21,7 +21,35 @@ use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
 use crate::workflows::{self, BackfillSpec, HoleRepair, Parts, Resume};
 
-/// One backfill. `run()` and `plan()` are awaitables; `cancel()` may be called from a signal handler.
+/// One run of the pipeline: plan, then per chunk permit, fetch, check, write, commit, report.
+///
+/// ``quant_framework.orchestration.workflows.BackfillWorkflow`` describes what the arguments mean.
+///
+/// Args:
+///     adapter: the source, native or any object with ``source`` and ``fetch(request)``.
+///     writer: the lake.
+///     checkpoint_store: what is remembered.
+///     chunk_strategy: how ranges are cut.
+///     rate_limiter: the source's quota; ``None`` for none.
+///     symbols: the source's own names, or names that it can resolve.
+///     timeframes: ``1m`` to ``1M``.
+///     data_types: such as ``ohlcv``.
+///     start: first bar, aware; ``None``, with ``overlap`` or ``repair``, where each checkpoint begins.
+///     end: end (exclusive), aware.
+///     concurrency: requests in flight.
+///     resume: ``always`` or ``never``.
+///     max_wait: a longer wait for quota, in seconds, parks the run; ``None`` waits.
+///     lag: a bar counts as closed so many seconds after its end.
+///     owner: who claims what is fetched; by default unique.
+///     lease: seconds after which a run that stands still loses its claims.
+///     priority: ``live`` or ``backfill``.
+///     overlap: so many known bars before the newest missing ones are asked for again.
+///     series: keys beside or instead of the products of symbols, timeframes and data types.
+///     repair: holes to ask for again: ``attempts``, ``pause`` (seconds), ``force``, ``only`` (tuples of key, start,
+///         end).
+///
+/// Raises:
+///     InvalidError: an argument that cannot be, or a part that lacks a method.
 #[pyclass(frozen, module = "quant_framework._core")]
 pub(super) struct Backfill {
     run: Arc<workflows::Backfill>,
@@ -121,26 +149,29 @@ impl Backfill {
         Ok(Self { run: Arc::new(workflows::Backfill::new(parts, spec)?), event_loop })
     }
 
-    /// Runs to the end and answers the report as a dict.
+    /// Run to the end. What fails is in the report; only what makes the run pointless is raised.
+    ///
+    /// Raises:
+    ///     QuantFrameworkError: of any kind; the store or the lake cannot be used at all.
     fn run<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.remember_loop(py)?;
         let run = Arc::clone(&self.run);
         awaitable(py, async move { run.run().await }, |py, report| plain(py, &report))
     }
 
-    /// What `run` would do, as a dict; asks the source for no rows.
+    /// What ``run`` would do. Reads checkpoints and looks names up, but asks the source for no rows.
     fn plan<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.remember_loop(py)?;
         let run = Arc::clone(&self.run);
         awaitable(py, async move { run.plan().await }, |py, plan| plain(py, &plan))
     }
 
-    /// Counters of the run so far, as a dict.
+    /// Counters of the run so far; may be called from any thread.
     fn progress(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         plain(py, &self.run.tally().snapshot())
     }
 
-    /// Lets the run finish its writes, commit and return with status `cancelled`.
+    /// Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this.
     fn cancel(&self) {
         self.run.cancel();
     }

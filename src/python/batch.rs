@@ -16,8 +16,18 @@ use crate::error::{Error, Result};
 use crate::records::{self, TS, schema};
 use crate::series::DataType;
 
-/// Rows of one series. Speaks the Arrow `PyCapsule` interface: `pyarrow.record_batch(batch)`,
-/// `polars.DataFrame(batch)`.
+/// Rows of one series, for ``pyarrow.record_batch(batch)`` or ``polars.DataFrame(batch)``.
+///
+/// Speaks the Arrow PyCapsule interface, so that nothing is copied. The first column is
+/// ``ts``, the open time, ``timestamp[ms, UTC]``; the others are those of the data type.
+///
+/// Args:
+///     data_type: such as ``ohlcv``; says which columns there are.
+///     rows: Arrow data, a dict of columns, or a list of dicts or of rows in schema order.
+///
+/// Raises:
+///     InvalidError: no such data type, or a naive time.
+///     DataError: rows of another shape, a column that is absent or unknown, a null where there must be a value.
 #[pyclass(frozen, module = "quant_framework._core")]
 pub(super) struct Batch(pub(super) records::Batch);
 
@@ -29,7 +39,7 @@ impl Batch {
         Ok(Self(from_python(rows, data_type.parse::<DataType>()?)?))
     }
 
-    /// Name of the schema.
+    /// Name of the data type.
     #[getter]
     fn data_type(&self) -> &'static str {
         self.0.data_type().name()
@@ -43,6 +53,7 @@ impl Batch {
         format!("Batch({}, {} rows)", self.0.data_type(), self.0.len())
     }
 
+    /// The PyCapsules of an Arrow C schema and array; rows are not copied.
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_array__<'py>(
         &self,
@@ -53,6 +64,7 @@ impl Batch {
         rows.call_method1("__arrow_c_array__", (requested_schema,))
     }
 
+    /// The PyCapsule of the schema.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Bound::new(py, PyRecordBatch::new(self.0.rows().clone()))?.call_method0("__arrow_c_schema__")
     }

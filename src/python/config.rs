@@ -28,8 +28,12 @@ impl From<Content> for Result<String, (u32, String)> {
     }
 }
 
-/// Checks YAML texts: `dags` are right, `broken` are not, `problems` is everything that is wrong. In place of a text may
-/// stand a line and why the file cannot be read.
+/// Check YAML texts of DAGs: ``dags`` are right, ``broken`` are not, ``problems`` is everything that is wrong.
+///
+/// Args:
+///     files: paths with their texts; in place of a text may stand a line and why the file cannot be read.
+///     environ: variables that the files may name.
+///     wanted: id of the one DAG that matters; mistakes elsewhere may stay untold.
 #[pyfunction]
 #[pyo3(signature = (files, environ, wanted=None))]
 #[expect(clippy::needless_pass_by_value, reason = "arguments come by value")]

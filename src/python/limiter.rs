@@ -51,7 +51,26 @@ impl Native {
     }
 }
 
-/// A hard budget of exact windows and a pacer at an adaptive rate.
+/// A hard budget of exact windows, and a pacer at an adaptive rate.
+///
+/// See ``quant_framework.ingestion.rate_limit.AdaptiveRateLimiter``, which has other defaults and reads ``PGPASSWORD``.
+///
+/// Args:
+///     windows: ``(weight, seconds)`` or ``(weight, seconds, "fixed")``.
+///     base_rate: at the start, requests a second; ``None``: no pace, only windows.
+///     max_rate: never faster; by default ``base_rate``.
+///     min_rate: never slower; by default ``base_rate``.
+///     backoff_factor: a refusal divides the rate, and what a window is thought to allow, by this.
+///     burst: so many requests at once after a pause.
+///     share: the part of every window that this limiter may use, above 0 and at most 1.
+///     slack: seconds by which the source may count a request earlier or later than it was sent.
+///     assume_full: count every window as full at the start.
+///     place: where the windows are shared, ``postgresql://user@host/name`` or ``file:///folder``.
+///     scope: with ``place``, what the source limits.
+///     password: of the database.
+///
+/// Raises:
+///     InvalidError: rates out of order, a window without weight or length, a place that is none.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct RateLimiter(Native);
 
@@ -187,7 +206,18 @@ impl RateLimiter {
         Ok(Self(Native::Shared(Arc::new(shared))))
     }
 
-    /// Waits for a permit of `weight`; the seconds waited.
+    /// Wait for a permit; the seconds waited.
+    ///
+    /// Args:
+    ///     weight: what the request costs of every window.
+    ///     max_wait: seconds; a wait that would be longer is refused at once.
+    ///     priority: ``live`` goes before ``backfill``.
+    ///
+    /// Raises:
+    ///     RateLimitedError: the wait would be longer than ``max_wait``; ``until`` says when to come back.
+    ///     InvalidError: a weight that fits into no window.
+    ///     ConflictError: other workers share the scope with other windows.
+    ///     UnavailableError: the place where the windows are shared does not answer.
     #[pyo3(signature = (weight=1, max_wait=None, priority="backfill"))]
     fn acquire<'py>(
         &self,
@@ -204,7 +234,7 @@ impl RateLimiter {
         awaitable(py, async move { limiter.acquire(ask).await }, |_, permit| Ok(permit.waited.as_secs_f64()))
     }
 
-    /// As `acquire`, blocking; obeys signals.
+    /// As ``acquire``, blocking; obeys signals.
     #[pyo3(signature = (weight=1, max_wait=None, priority="backfill"))]
     fn acquire_sync(
         &self,
@@ -221,7 +251,7 @@ impl RateLimiter {
         Ok(enter(py, async move { limiter.acquire(ask).await })?.waited.as_secs_f64())
     }
 
-    /// Takes a permit of `weight` if there is one now; a shared limiter may have to ask its place.
+    /// Take a permit of ``weight`` if there is one now; a shared limiter may have to ask its place.
     #[pyo3(signature = (weight=1, priority="backfill"))]
     fn try_acquire(&self, py: Python<'_>, weight: i64, priority: &str) -> PyResult<bool> {
         let ask = ask(weight, Some(0.0), priority)?;
@@ -239,7 +269,12 @@ impl RateLimiter {
         enter(py, asked)
     }
 
-    /// What the source answered: `"success"` or `"throttled"`, with the aware time after which to ask again.
+    /// Say what the source answered: the limits are learned from it.
+    ///
+    /// Args:
+    ///     event: ``success`` or ``throttled``.
+    ///     until: with ``throttled``, the aware time after which to ask again, where the source says so.
+    ///     weight: of the request.
     #[pyo3(signature = (event, until=None, *, weight=1))]
     fn report(&self, event: &str, until: Option<&Bound<'_, PyAny>>, weight: u32) -> PyResult<()> {
         let until = until.map(|until| millis(until, "until")).transpose()?;
@@ -255,7 +290,16 @@ impl RateLimiter {
         self.tell(weight, verdict, &[])
     }
 
-    /// What an HTTP answer says about quota: its status, headers and body. `"answered"`, `"refused"` or `"failed"`.
+    /// Say what an HTTP answer says about quota; more than ``report``, as headers tell what is left.
+    ///
+    /// Args:
+    ///     status: of the answer.
+    ///     headers: a mapping or pairs, in any case: Retry-After and those that tell what is left.
+    ///     body: the first bytes, where refusals are told by a code.
+    ///     weight: of the request.
+    ///
+    /// Returns:
+    ///     ``answered``, ``refused`` or ``failed``.
     #[pyo3(signature = (status, headers=None, body=None, *, weight=1))]
     fn report_response(
         &self,
@@ -275,7 +319,7 @@ impl RateLimiter {
         })
     }
 
-    /// How the limiter stands, as a dict.
+    /// How the limiter stands.
     fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let stats = self.0.stats();
         let fields = plain(py, &stats)?;
@@ -284,13 +328,13 @@ impl RateLimiter {
         Ok(fields)
     }
 
-    /// The least time from now until the last of requests of weight 1 that weigh `weight` can be sent, seconds.
+    /// The least seconds from now until requests of weight 1 that weigh ``weight`` together are sent.
     fn least_seconds(&self, py: Python<'_>, weight: u64) -> PyResult<f64> {
         let limiter = self.0.port();
         Ok(enter(py, async move { Ok(limiter.least_duration(weight, weight).await) })?.as_secs_f64())
     }
 
-    /// Tells those who share the quota that this worker ends. A limiter that is used again takes part again.
+    /// Tell those who share the quota that this worker ends; a limiter that is used again takes part again.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let limiter = self.0.port();
         enter(py, async move {

@@ -28,7 +28,7 @@ pub(super) fn listen() {
     ONCE.call_once(|| drop(tracing::subscriber::set_global_default(Keeper)));
 }
 
-/// The lines since the last call: `(level, logger, message)`, oldest first.
+/// The lines of the core's log since the last call, oldest first: level as in ``logging``, logger, message.
 #[pyfunction]
 pub(super) fn drain_log() -> Vec<Line> {
     lines().drain(..).collect()

@@ -1,5 +1,8 @@
 //! The binding: the only files that name `pyo3`. Each function converts its arguments, enters the runtime
-//! and converts the answer; behaviour lives in the other modules.
+//! and converts the answer; behaviour lives in the other modules. Docs of what Python sees are Python's: Google style,
+//! copied into `_core.pyi` by `make stubs`.
+
+#![expect(clippy::doc_markdown, reason = "docs are Python's, which name errors without backticks")]
 
 mod adapter;
 mod backfill;
@@ -25,13 +28,13 @@ use pyo3::prelude::*;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The compiled core. Times are aware datetimes, ranges half-open; errors are those of ``quant_framework.errors``.
 #[pymodule]
 mod _core {
     #[pymodule_export]
     use super::adapter::{
         BinanceAdapter, BinanceArchiveAdapter, CoinalyzeAdapter, FetchRequest, NativeAdapter,
     };
-    #[pymodule_export]
     #[pymodule_export]
     use super::backfill::Backfill;
     #[pymodule_export]

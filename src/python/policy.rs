@@ -30,6 +30,12 @@ fn generate(
 }
 
 /// Chunks of a fixed number of bars, on a grid that does not depend on where a range starts.
+///
+/// Args:
+///     bars: of each chunk; a source that answers fewer at once gets smaller ones.
+///
+/// Raises:
+///     InvalidError: ``bars`` is below 1.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct FixedChunkStrategy(Arc<dyn ChunkStrategy>);
 
@@ -44,7 +50,7 @@ impl FixedChunkStrategy {
         Ok(Self(Arc::new(chunking::FixedChunkStrategy::new(bars))))
     }
 
-    /// The chunks of `[start, end)`, in order.
+    /// The chunks of ``[start, end)``, in order.
     fn generate_chunks(
         &self,
         start: &Bound<'_, PyAny>,
@@ -66,7 +72,7 @@ impl AdaptiveChunkStrategy {
         Self(Arc::new(chunking::AdaptiveChunkStrategy::default()))
     }
 
-    /// The chunks of `[start, end)` as the strategy cuts now, in order.
+    /// The chunks of ``[start, end)`` as the strategy cuts now, in order.
     fn generate_chunks(
         &self,
         start: &Bound<'_, PyAny>,
@@ -77,7 +83,7 @@ impl AdaptiveChunkStrategy {
     }
 }
 
-/// The open time of the bar `bars` bars before the one that `end` lies in (or opens).
+/// The open time of the bar ``bars`` bars before the one that ``end`` (aware) lies in, or opens.
 #[pyfunction]
 pub(super) fn bars_before(end: &Bound<'_, PyAny>, timeframe: &str, bars: u32) -> PyResult<DateTime<Utc>> {
     let (end, timeframe) = (millis(end, "end")?, timeframe.parse::<Timeframe>()?);

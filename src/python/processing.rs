@@ -51,7 +51,10 @@ fn named(data_type: Option<&str>) -> Result<Option<DataType>> {
 type Incomplete = Vec<(DateTime<Utc>, u64, u64)>;
 type Ranges = Vec<(DateTime<Utc>, DateTime<Utc>)>;
 
-/// Coarser bars: rows, incomplete bars (open, known, expected) and gaps.
+/// Coarser bars; see ``quant_framework.ingestion.processors.resample``.
+///
+/// Returns:
+///     Rows, incomplete bars (open, known, expected) and gaps.
 #[pyfunction]
 #[pyo3(signature = (rows, from_timeframe, to_timeframe, *, data_type=None, covered=None, complete_only=true))]
 pub(super) fn resample(
@@ -71,7 +74,10 @@ pub(super) fn resample(
     Ok((Batch(made.batch), incomplete, pairs(&made.gaps)))
 }
 
-/// Several sources as one: rows, the source of each row, and how many came from each.
+/// Several sources as one; see ``quant_framework.ingestion.processors.merge``.
+///
+/// Returns:
+///     Rows, the place of the source of each, and how many came from each source.
 #[pyfunction]
 #[pyo3(signature = (sources, timeframe, *, data_type=None))]
 #[expect(clippy::needless_pass_by_value, reason = "arguments of a Python function")]
@@ -89,7 +95,7 @@ pub(super) fn merge(
     Ok((Batch(made.batch), made.sources, made.taken))
 }
 
-/// What a venue's name of a market means, as a dict.
+/// What a venue's name of a market means; see ``quant_framework.ingestion.normalizers.split_symbol``.
 #[pyfunction]
 #[pyo3(signature = (symbol, venue="generic", *, quotes=None, settle=None))]
 pub(super) fn split_symbol<'py>(
@@ -112,7 +118,14 @@ pub(super) fn split_symbol<'py>(
     Ok(dict)
 }
 
-/// What `venue` calls the market that the common form `symbol` names.
+/// What ``venue`` calls the market that the common form ``symbol`` names.
+///
+/// Args:
+///     symbol: the common form, such as ``BTC/USDT:USDT``.
+///     venue: one of those that ``quant_framework.ingestion.normalizers`` lists.
+///
+/// Raises:
+///     InvalidError: no such venue, a symbol in another form, or a market that the venue cannot name.
 #[pyfunction]
 pub(super) fn format_symbol(symbol: &str, venue: &str) -> PyResult<String> {
     Ok(venue.parse::<Venue>()?.format(&symbol.parse::<Symbol>()?)?)
@@ -125,7 +138,7 @@ fn price(value: &Bound<'_, PyAny>) -> PyResult<Price> {
     Ok(Price::Bars(rows(value, None, DataType::Ohlcv)?))
 }
 
-/// Open interest in another unit: rows, and the bars left out for want of a price.
+/// Open interest in another unit, and the bars without a price; see ``quant_framework.ingestion.normalizers``.
 #[pyfunction]
 #[pyo3(signature = (rows, from_unit, to_unit, *, price=None, contract_size=None, contract_unit=None, usd_per_quote=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python function")]
@@ -161,7 +174,21 @@ fn both(start: Option<&Bound<'_, PyAny>>, end: Option<&Bound<'_, PyAny>>) -> PyR
     }
 }
 
-/// Coarser bars of a stored series, in a lake for derived ones; a dict, see `Derived`.
+/// Make coarser bars of a stored series, in a lake for derived ones.
+///
+/// Args:
+///     lake: that holds the series.
+///     series: key.
+///     to_timeframe: made of whole bars of it.
+///     target: the lake of derived series.
+///     start: of the periods to make, aware; with ``end``. By default all that the lake holds.
+///     end: exclusive.
+///     into: key of the derived series; by default of the source ``<source>.resampled``.
+///     checkpoint: store that tells bars that the source did not have from those that nobody asked for.
+///
+/// Raises:
+///     InvalidError: timeframes that do not nest, or half a range.
+///     DataError: stored rows that cannot be read.
 #[pyfunction]
 #[pyo3(signature = (lake, series, to_timeframe, target, start=None, end=None, *, into=None, checkpoint=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python function")]
@@ -194,7 +221,19 @@ pub(super) fn resample_series<'py>(
     awaitable(py, made, |py, derived| plain(py, &derived))
 }
 
-/// Several stored series as one, in a lake for derived ones; a dict, see `Derived`.
+/// Make one series of several stored ones, in a lake for derived ones.
+///
+/// Args:
+///     lake: that holds the series.
+///     series: keys, the most trusted first.
+///     into: key of the derived series, whose source is none of theirs.
+///     target: the lake of derived series.
+///     start: of the periods to make, aware; with ``end``. By default all that the lake holds.
+///     end: exclusive.
+///
+/// Raises:
+///     InvalidError: series that do not fit together, or half a range.
+///     DataError: stored rows that cannot be read.
 #[pyfunction]
 #[pyo3(signature = (lake, series, into, target, start=None, end=None))]
 #[expect(clippy::needless_pass_by_value, reason = "arguments of a Python function")]

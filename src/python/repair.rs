@@ -22,8 +22,7 @@ pub(super) fn opened(object: &Bound<'_, PyAny>) -> PyResult<Arc<dyn CheckpointSt
     store_from(object, &event_loop)
 }
 
-/// Makes copies equal, sets damaged checkpoints aside where asked to, and adds what the objects of `lake` prove.
-/// A dict: `series` (count), `repaired`, `set_aside`, `rebuilt` (keys), `errors`.
+/// Make checkpoints right again; see ``quant_framework.ingestion.backfill.CheckpointManager.repair``.
 #[pyfunction]
 #[pyo3(signature = (store, prefix="", *, lake=None, replace_damaged=false, names_only=false))]
 pub(super) fn repair_checkpoints<'py>(
@@ -40,7 +39,7 @@ pub(super) fn repair_checkpoints<'py>(
     awaitable(py, repaired, |py, report| plain(py, &report))
 }
 
-/// The checkpoints whose keys start with `prefix`, as one JSON document.
+/// The checkpoints whose keys start with ``prefix``, as one JSON document.
 #[pyfunction]
 #[pyo3(signature = (store, prefix=""))]
 pub(super) fn export_checkpoints<'py>(
@@ -52,7 +51,10 @@ pub(super) fn export_checkpoints<'py>(
     awaitable(py, async move { checkpoint::export(&*store, &prefix).await }, |_, document| Ok(document))
 }
 
-/// Merges an exported document into `store`; the number of its series.
+/// Merge an exported document into ``store``; the number of its series.
+///
+/// Raises:
+///     InvalidError: no such document; nothing was merged.
 #[pyfunction]
 pub(super) fn import_checkpoints<'py>(
     py: Python<'py>,

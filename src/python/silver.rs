@@ -12,7 +12,24 @@ use crate::error::Error;
 use crate::lake::{self, Encoding};
 use crate::series::Series;
 
-/// Makes one sorted Parquet object per series and period under `url` of what `bronze` holds.
+/// One sorted Parquet object per series and period under ``url``, made of what ``bronze`` holds.
+///
+/// See ``quant_framework.ingestion.writers.SilverWriter``, which reads the environment.
+///
+/// Args:
+///     url: ``file:///lake/silver``, an absolute path, or ``s3://bucket/prefix``.
+///     bronze: the lake that it is made of.
+///     endpoint_url: an S3 server other than AWS.
+///     access_key: together with ``secret_key``; by default the SDK's usual chain (environment, profile, role).
+///     secret_key: see ``access_key``.
+///     session_token: beside temporary keys.
+///     region: by default ``us-east-1``.
+///     path_style: the bucket in the path, not in the host name; by default with an endpoint.
+///     ca_file: PEM file of certificates to trust beside the system's.
+///     compression: ``lz4``, ``zstd``, ``zstd1`` to ``zstd22``, ``snappy`` or ``none``; by default ``lz4``.
+///
+/// Raises:
+///     InvalidError: a URL or a compression that is none.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct SilverWriter {
     writer: Arc<lake::SilverWriter>,
@@ -54,12 +71,17 @@ impl SilverWriter {
         format!("SilverWriter({:?})", self.url)
     }
 
-    /// The address of the folder that holds the rows of `series` (its key).
+    /// The address of the folder that holds the rows of ``series`` (its key).
     fn address(&self, series: &str) -> PyResult<String> {
         Ok(self.writer.address(&series.parse()?))
     }
 
-    /// Makes the periods of `series` that `[start, end)` touches, all where neither is given; a dict, see `Compaction`.
+    /// Make the periods of ``series`` (its key) that ``[start, end)`` touches, all where neither is given.
+    ///
+    /// Raises:
+    ///     InvalidError: half a range, or no such key.
+    ///     DataError: an object of bronze that cannot be read.
+    ///     UnavailableError: a server or a disk did not answer as it should.
     #[pyo3(signature = (series, start=None, end=None))]
     fn compact<'py>(
         &self,

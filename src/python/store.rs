@@ -17,7 +17,17 @@ use crate::coverage::{Coverage, State};
 use crate::ports;
 use crate::secret::Secret;
 
-/// What is remembered of one series.
+/// What is known of one series: ranges with rows, and ranges for which the source had none.
+///
+/// Args:
+///     data: ranges with rows, pairs of aware datetimes in any order.
+///     empty: ranges for which the source had nothing; where both meet, rows count.
+///     generation: raised by a reset; what is committed to an older one changes nothing.
+///     cursor: opaque text of a stream; the greater wins.
+///     fingerprint: what determines the data beside the series.
+///
+/// Raises:
+///     InvalidError: a naive time, or a range that ends before it starts.
 #[pyclass(frozen, module = "quant_framework._core")]
 pub(super) struct Checkpoint(pub(super) ports::Checkpoint);
 
@@ -36,7 +46,7 @@ impl Checkpoint {
         Ok(Self(delta(data, empty, generation, cursor, fingerprint)?))
     }
 
-    /// The parts of `[start, end)` of which nothing is known.
+    /// The parts of ``[start, end)`` of which nothing is known.
     fn missing(
         &self,
         start: &Bound<'_, PyAny>,
@@ -45,37 +55,37 @@ impl Checkpoint {
         Ok(pairs(&self.0.coverage.missing(span(start, end)?)))
     }
 
-    /// Ranges with rows, as pairs of aware datetimes.
+    /// Ranges with rows, ascending, UTC.
     #[getter]
     fn data(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         pairs(&self.0.coverage.ranges(State::Data))
     }
 
-    /// Ranges for which the source had nothing.
+    /// Ranges for which the source had nothing, ascending, UTC.
     #[getter]
     fn empty(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         pairs(&self.0.coverage.ranges(State::Empty))
     }
 
-    /// End of the unbroken coverage from the first known moment on.
+    /// End of the unbroken coverage from the first known moment on; ``None`` where nothing is known.
     #[getter]
     fn watermark(&self) -> Option<DateTime<Utc>> {
         self.0.coverage.watermark().map(datetime)
     }
 
-    /// Opaque to the store.
+    /// What a stream has committed; opaque to the store.
     #[getter]
     fn cursor(&self) -> Option<&str> {
         self.0.cursor.as_deref()
     }
 
-    /// Raised by a reset.
+    /// Raised by a reset, from 0.
     #[getter]
     fn generation(&self) -> u64 {
         self.0.generation
     }
 
-    /// What determines the data.
+    /// What determines the data beside the series.
     #[getter]
     fn fingerprint(&self) -> Option<&str> {
         self.0.fingerprint.as_deref()
@@ -105,8 +115,29 @@ fn delta(
     Ok(ports::Checkpoint { generation, coverage, cursor, fingerprint })
 }
 
-/// Checkpoints under a URL: `memory:`, `file:///folder`, `s3://bucket/prefix`, `postgresql://user@host/name`, or
-/// `hybrid:` with an `s3:` and a `postgresql:` URL. Keywords say what the URL does not.
+/// Checkpoints under a URL; every method ``async``, with a blocking ``*_sync`` twin that obeys signals.
+///
+/// ``quant_framework.ingestion.backfill.open_checkpoint_store`` and the subclasses read the environment. Opens
+/// nothing yet: what is wrong with a server shows at the first call.
+///
+/// Args:
+///     url: ``memory:``, ``file:///folder``, ``s3://bucket/prefix``, ``postgresql://user@host/name``, or
+///         ``hybrid:`` with an ``s3:`` and a ``postgresql:`` URL, separated by a comma.
+///     endpoint_url: an S3 server other than AWS.
+///     access_key: together with ``secret_key``; by default the SDK's usual chain (environment, profile, role).
+///     secret_key: see ``access_key``.
+///     session_token: beside temporary keys.
+///     region: by default ``us-east-1``.
+///     path_style: the bucket in the path, not in the host name; by default with an endpoint.
+///     ca_file: PEM file of certificates to trust beside the system's.
+///     single_writer: accept an S3 server that ignores conditional writes; then one process may commit at a time.
+///     password: of the database.
+///     timeout: seconds after which a statement of the database is cancelled; by default 30.
+///     minio: with ``database``, a hybrid over both.
+///     database: see ``minio``.
+///
+/// Raises:
+///     InvalidError: a URL that is none of these; at the first call: wrong credentials, no such bucket or database.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct CheckpointStore {
     store: Arc<dyn ports::CheckpointStore>,
@@ -157,19 +188,35 @@ impl CheckpointStore {
         Ok(format!("{}({:?})", slf.get_type().name()?, slf.get().place))
     }
 
-    /// The checkpoint of `series` (its key), or None.
+    /// What is known of ``series`` (its key), or ``None``.
+    ///
+    /// Raises:
+    ///     UnavailableError: a server or a disk did not answer as it should.
+    ///     DataError: what is stored cannot be read.
     fn load<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
         let store = Arc::clone(&self.store);
         awaitable(py, async move { store.load(&series).await }, |_, held| Ok(held.map(Checkpoint)))
     }
 
-    /// As `load`, blocking.
+    /// As ``load``, blocking.
     fn load_sync(&self, py: Python<'_>, series: String) -> PyResult<Option<Checkpoint>> {
         let store = Arc::clone(&self.store);
         Ok(enter(py, async move { store.load(&series).await })?.map(Checkpoint))
     }
 
-    /// Merges ranges in; durable on return. `generation` lower than what is stored changes nothing.
+    /// Merge ranges in; durable on return.
+    ///
+    /// Args:
+    ///     series: its key.
+    ///     data: ranges with rows, pairs of aware datetimes.
+    ///     empty: ranges for which the source had nothing.
+    ///     generation: lower than what is stored changes nothing.
+    ///     cursor: the greater text wins.
+    ///     fingerprint: what determines the data.
+    ///
+    /// Raises:
+    ///     UnavailableError: a server or a disk did not answer as it should.
+    ///     DataError: what is stored cannot be read.
     #[pyo3(signature = (series, data=None, empty=None, *, generation=0, cursor=None, fingerprint=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn commit<'py>(
@@ -186,7 +233,7 @@ impl CheckpointStore {
         awaitable(py, async move { store.commit(&series, &delta).await }, |py, ()| Ok(py.None()))
     }
 
-    /// As `commit`, blocking.
+    /// As ``commit``, blocking.
     #[pyo3(signature = (series, data=None, empty=None, *, generation=0, cursor=None, fingerprint=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python method")]
     fn commit_sync(
@@ -203,39 +250,39 @@ impl CheckpointStore {
         enter(py, async move { store.commit(&series, &delta).await })
     }
 
-    /// The keys that start with `prefix`, sorted.
+    /// The keys that start with ``prefix``, sorted.
     #[pyo3(signature = (prefix=""))]
     fn list<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
         let (store, prefix) = (Arc::clone(&self.store), prefix.to_owned());
         awaitable(py, async move { store.list(&prefix).await }, |_, keys| Ok(keys))
     }
 
-    /// As `list`, blocking.
+    /// As ``list``, blocking.
     #[pyo3(signature = (prefix=""))]
     fn list_sync(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
         let (store, prefix) = (Arc::clone(&self.store), prefix.to_owned());
         enter(py, async move { store.list(&prefix).await })
     }
 
-    /// Forgets `series`; no error where it is absent.
+    /// Forget ``series``; no error where it is absent.
     fn delete<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
         let store = Arc::clone(&self.store);
         awaitable(py, async move { store.delete(&series).await }, |py, ()| Ok(py.None()))
     }
 
-    /// As `delete`, blocking.
+    /// As ``delete``, blocking.
     fn delete_sync(&self, py: Python<'_>, series: String) -> PyResult<()> {
         let store = Arc::clone(&self.store);
         enter(py, async move { store.delete(&series).await })
     }
 
-    /// Starts an empty new generation of `series` and returns its number.
+    /// Start an empty new generation of ``series``; its number.
     fn reset<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
         let store = Arc::clone(&self.store);
         awaitable(py, async move { store.reset(&series).await }, |_, generation| Ok(generation))
     }
 
-    /// As `reset`, blocking.
+    /// As ``reset``, blocking.
     fn reset_sync(&self, py: Python<'_>, series: String) -> PyResult<u64> {
         let store = Arc::clone(&self.store);
         enter(py, async move { store.reset(&series).await })

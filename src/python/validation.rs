@@ -35,7 +35,10 @@ fn wanted(thresholds: Option<BTreeMap<String, f64>>, checks: Option<Vec<String>>
     })
 }
 
-/// `InvalidError` where there is no threshold or check of such a name, or a threshold cannot be so.
+/// Check names and values of thresholds, and names of checks.
+///
+/// Raises:
+///     InvalidError: there is no such threshold or check, or a threshold cannot be so.
 #[pyfunction]
 #[pyo3(signature = (thresholds=None, checks=None))]
 pub(super) fn check_wanted(
@@ -50,7 +53,20 @@ fn look(lake: &Bound<'_, BronzeWriter>, store: Option<&Bound<'_, PyAny>>, wanted
     Ok(Look { lake: lake.get().native(), store, clock: Arc::new(SystemClock::default()), wanted })
 }
 
-/// A place for reports under `url`.
+/// A place for reports of comparisons under ``url``; see ``quant_framework.ingestion.writers.ReportWriter``.
+///
+/// Args:
+///     url: ``file:///lake/reports``, an absolute path, or ``s3://bucket/prefix``.
+///     endpoint_url: an S3 server other than AWS.
+///     access_key: together with ``secret_key``; by default the SDK's usual chain (environment, profile, role).
+///     secret_key: see ``access_key``.
+///     session_token: beside temporary keys.
+///     region: by default ``us-east-1``.
+///     path_style: the bucket in the path, not in the host name; by default with an endpoint.
+///     ca_file: PEM file of certificates to trust beside the system's.
+///
+/// Raises:
+///     InvalidError: a URL that is none of these.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct ReportWriter {
     reports: Arc<Reports>,
@@ -89,7 +105,7 @@ impl ReportWriter {
     }
 }
 
-/// Looks at the rows of `series` (its key) in `lake` that open in `[start, end)`; a dict, see `Validation`.
+/// Look at the rows of a series in ``lake``; see ``quant_framework.orchestration.tasks.validate_rows``.
 #[pyfunction]
 #[pyo3(signature = (lake, series, start, end, *, thresholds=None, checks=None, checkpoint_store=None, roll_up=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python function")]
@@ -111,8 +127,7 @@ pub(super) fn validate_rows<'py>(
     awaitable(py, looked, |py, validation| plain(py, &validation))
 }
 
-/// Looks at rows that are at hand as if they were stored under `series` (a key) for `[start, end)`; a dict, see
-/// `Validation`.
+/// Look at rows that are at hand as if they were stored; see ``quant_framework.orchestration.tasks.check_rows``.
 #[pyfunction]
 #[pyo3(signature = (rows, series, start, end, *, thresholds=None, checks=None))]
 pub(super) fn check_rows(
@@ -136,14 +151,14 @@ pub(super) fn check_rows(
     plain(py, &validation)
 }
 
-/// Every check: `id, code, severity, text`, and its thresholds by name with their defaults.
+/// Version of the checks; every check as id, code, severity, text; and every threshold with its default.
 #[pyfunction]
 pub(super) fn known_checks(py: Python<'_>) -> PyResult<Py<PyAny>> {
     let checks: Vec<_> = RULES.iter().map(|rule| (rule.id, rule.code, rule.severity, rule.text)).collect();
     plain(py, &(CHECKS_VERSION, checks, Thresholds::default().named()))
 }
 
-/// Compares `newer` rows of one series (its key) with `older` ones; a dict, see `Restatement`.
+/// Compare ``newer`` rows of one series (its key) with ``older`` ones.
 #[pyfunction]
 pub(super) fn restated_rows(
     py: Python<'_>,
@@ -156,7 +171,9 @@ pub(super) fn restated_rows(
     plain(py, &restated(&older, &newer)?)
 }
 
-/// Compares two or more series (keys) in `lake` with the first of them; a dict, see `ValidationReport`.
+/// Compare two or more series in ``lake`` with the first.
+///
+/// See ``quant_framework.orchestration.workflows.ValidationWorkflow``.
 #[pyfunction]
 #[pyo3(signature = (lake, series, start, end, *, tolerance=0.001, volume_tolerance=None, thresholds=None, checks=None, checkpoint_store=None, reports=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python function")]
@@ -185,8 +202,7 @@ pub(super) fn reconcile_rows<'py>(
     awaitable(py, compared, |py, report| plain(py, &report))
 }
 
-/// What the checkpoint of `series` (its key) in `store` says is missing of `[start, end)`; a dict as a run's report of
-/// one series.
+/// What the checkpoint of ``series`` (its key) in ``store`` says is missing of ``[start, end)``.
 #[pyfunction]
 pub(super) fn detect_gaps<'py>(
     py: Python<'py>,

@@ -15,7 +15,24 @@ use crate::lake::{self, Encoding};
 use crate::ports::{DataAdapter, DataWriter, Fetched};
 use crate::series::Series;
 
-/// Writes one typed, compressed Parquet object per chunk under `url` (`file:///lake/bronze`, `s3://bucket/prefix`).
+/// One typed, compressed Parquet object per chunk under ``url``.
+///
+/// See ``quant_framework.ingestion.writers.BronzeWriter``, which reads the environment.
+///
+/// Args:
+///     url: ``file:///lake/bronze``, an absolute path, or ``s3://bucket/prefix``.
+///     endpoint_url: an S3 server other than AWS.
+///     access_key: together with ``secret_key``; by default the SDK's usual chain (environment, profile, role).
+///     secret_key: see ``access_key``.
+///     session_token: beside temporary keys.
+///     region: by default ``us-east-1``.
+///     path_style: the bucket in the path, not in the host name; by default with an endpoint.
+///     ca_file: PEM file of certificates to trust beside the system's.
+///     compression: ``lz4``, ``zstd``, ``zstd1`` to ``zstd22``, ``snappy`` or ``none``; by default ``lz4``.
+///     write_only: for credentials that may put objects and nothing else.
+///
+/// Raises:
+///     InvalidError: a URL or a compression that is none.
 #[pyclass(frozen, subclass, module = "quant_framework._core")]
 pub(super) struct BronzeWriter {
     writer: Arc<lake::BronzeWriter>,
@@ -57,18 +74,26 @@ impl BronzeWriter {
         format!("BronzeWriter({:?})", self.url)
     }
 
-    /// The address of the folder that holds the rows of `series` (its key).
+    /// The address of the folder that holds the rows of ``series`` (its key).
     fn address(&self, series: &str) -> PyResult<String> {
         Ok(self.writer.address(&series.parse()?))
     }
 
-    /// Checks that the lake can be written; raises a one-line error where it cannot.
+    /// Check that the lake can be written.
+    ///
+    /// Raises:
+    ///     InvalidError: wrong credentials, no such bucket, or a folder that may not be written.
+    ///     UnavailableError: a server or a disk did not answer as it should.
     fn prepare<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let writer = Arc::clone(&self.writer);
         awaitable(py, async move { writer.prepare().await }, |py, ()| Ok(py.None()))
     }
 
-    /// The rows of `series` (its key) that open in `[start, end)`, as a `Batch` in the order in which they are stored.
+    /// The rows of ``series`` (its key) that open in ``[start, end)``, in the order in which they are stored.
+    ///
+    /// Raises:
+    ///     DataError: an object that cannot be read.
+    ///     UnavailableError: a server or a disk did not answer as it should.
     fn read<'py>(
         &self,
         py: Python<'py>,
@@ -82,7 +107,7 @@ impl BronzeWriter {
         awaitable(py, async move { writer.read(&series, range).await }, |_, rows| Ok(Batch(rows)))
     }
 
-    /// When the first object of `series` (its key) begins, `None` where there is none; read off the names alone.
+    /// When the first object of ``series`` (its key) begins, UTC; ``None`` where there is none. Reads names only.
     fn first<'py>(&self, py: Python<'py>, series: &str) -> PyResult<Bound<'py, PyAny>> {
         let (writer, series) = (Arc::clone(&self.writer), series.parse::<Series>()?);
         awaitable(py, async move { writer.all(&series).await }, |_, objects| {
@@ -90,21 +115,32 @@ impl BronzeWriter {
         })
     }
 
-    /// The keys of the series that have rows here and begin with `prefix`, in order.
+    /// The keys of the series that have rows here and begin with ``prefix``, in order.
     #[pyo3(signature = (prefix=""))]
     fn series<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
         let (writer, prefix) = (Arc::clone(&self.writer), prefix.to_owned());
         awaitable(py, async move { writer.series(&prefix).await }, |_, keys| Ok(keys))
     }
 
-    /// Of a root of stages: deletes those from before `oldest` (`2026-01-31`) and answers the date of the newest one
-    /// at `path`, or `None`.
+    /// Of a root of stages: delete those from before ``oldest`` (``2026-01-31``).
+    ///
+    /// Returns:
+    ///     The date of the newest stage at ``path``, or ``None``.
     fn tidy<'py>(&self, py: Python<'py>, path: String, oldest: String) -> PyResult<Bound<'py, PyAny>> {
         let writer = Arc::clone(&self.writer);
         awaitable(py, async move { writer.tidy(&path, &oldest).await }, |_, date| Ok(date))
     }
 
-    /// Writes the rows of one chunk of `series` (its key); `{"uri", "rows", "bytes"}`. Twice is once.
+    /// Write the rows of one chunk durably; twice is once.
+    ///
+    /// Args:
+    ///     series: its key.
+    ///     range: of the chunk, which names the object.
+    ///     batch: rows of the series' data type, in time order.
+    ///
+    /// Raises:
+    ///     DataError: rows of another shape.
+    ///     UnavailableError: a server or a disk did not answer as it should.
     fn write<'py>(
         &self,
         py: Python<'py>,
@@ -123,8 +159,14 @@ impl BronzeWriter {
     }
 }
 
-/// The rows of `source` that lie in `lake`, as an adapter: what was staged goes on through the same checks, writes and
-/// commits as what is fetched. `checkpoint` says what should be there and which adapter fetched it.
+/// The rows of ``source`` that lie in ``lake``, as an adapter for the core.
+///
+/// What was staged goes through the same checks, writes and commits as what is fetched.
+///
+/// Args:
+///     lake: that holds the rows.
+///     source: name of the source that they came from.
+///     checkpoint: what should be there, and which adapter fetched it.
 #[pyclass(frozen, module = "quant_framework._core")]
 pub(super) struct LakeAdapter(Arc<lake::LakeAdapter>);
 

@@ -15,17 +15,34 @@ __all__ = ["announce", "series_asset", "series_uri"]
 
 
 def series_uri(series: str) -> str:
-    """The URI of a series at its source."""
+    """The URI of a series at its source.
+
+    Args:
+        series: its key, ``source/data_type/symbol/timeframe``.
+
+    """
     return f"quant://{series}"
 
 
 def series_asset(series: str) -> Asset:
-    """The asset of a series (its key, ``source/data_type/symbol/timeframe``), for the schedule of a consumer."""
+    """The asset of a series, for the schedule of a consumer.
+
+    Args:
+        series: its key, ``source/data_type/symbol/timeframe``.
+
+    """
     return Asset(name=series, uri=series_uri(series), group="quant_framework")
 
 
 def announce(operator: Any, context: Mapping[str, Any], result: Any) -> None:
-    """Put row counts and ranges into the events of ``operator``'s outlets."""
+    """Put row counts and ranges into the events of an operator's outlets.
+
+    Args:
+        operator: whose ``outlets`` are told.
+        context: of the task, with ``outlet_events``.
+        result: what the task returns; nothing is told where it lists no series.
+
+    """
     outlets = [outlet for outlet in operator.outlets or () if isinstance(outlet, Asset | AssetAlias)]
     events, written = context.get("outlet_events"), _written(result)
     if not outlets or events is None or written is None:

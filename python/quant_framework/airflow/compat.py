@@ -19,7 +19,7 @@ from airflow.sdk import (
     get_parsing_context,
 )
 from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
-from airflow.sdk.definitions.context import context_merge
+from airflow.sdk.definitions.context import Context, context_merge
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -42,6 +42,7 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "Connection",
+    "Context",
     "CronDataIntervalTimetable",
     "DecoratedOperator",
     "Param",
@@ -63,7 +64,12 @@ def secrets_backends() -> list[Any]:
 
 
 def supervisor_lacks_connection(conn_id: str) -> bool:
-    """Whether Airflow's API server says that there is none; false where it gave no answer or has one."""
+    """Whether Airflow's API server says that there is none; false where it gave no answer or has one.
+
+    Args:
+        conn_id: of the connection.
+
+    """
     from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
 
     comms = sys.modules["airflow.sdk.execution_time.task_runner"].SUPERVISOR_COMMS

@@ -10,7 +10,12 @@ SECTION = "quant_framework"
 
 
 def option(name: str) -> str | None:
-    """``QUANT_FRAMEWORK_<NAME>``, else ``AIRFLOW__QUANT_FRAMEWORK__<NAME>`` or ``airflow.cfg``; empty is unset."""
+    """``QUANT_FRAMEWORK_<NAME>``, else ``AIRFLOW__QUANT_FRAMEWORK__<NAME>`` or ``airflow.cfg``; empty is unset.
+
+    Args:
+        name: of the option, in lower case.
+
+    """
     said = os.environ.get(f"{SECTION}_{name}".upper())
     if said:
         return said

@@ -40,7 +40,16 @@ SECRETS = re.compile("api_key|apiKey|secret|password|privateKey|token|uid")
 
 
 def refuse_password(url: str | None, argument: str) -> None:
-    """``InvalidError`` where ``url`` holds a password: arguments of operators are shown in the UI."""
+    """Refuse a URL that holds a password: arguments of operators are shown in the UI.
+
+    Args:
+        url: anything else than a text is fine.
+        argument: what it was given as, for the error.
+
+    Raises:
+        InvalidError: it holds one.
+
+    """
     if not isinstance(url, str):
         return
     for part in url.removeprefix("hybrid:").split(",postgres"):
@@ -50,7 +59,12 @@ def refuse_password(url: str | None, argument: str) -> None:
 
 
 def refuse_secrets(**arguments: Any) -> None:
-    """``InvalidError`` where an operator's argument holds a secret: Airflow keeps and shows them."""
+    """Refuse arguments of an operator that hold a secret: Airflow keeps and shows them.
+
+    Raises:
+        InvalidError: one does.
+
+    """
     for name in ("lake", "silver", "staging", "reports", "checkpoint", "rate_limit"):
         refuse_password(arguments.get(name), name)
     options = arguments.get("adapter_options")
@@ -127,7 +141,15 @@ def open_adapter(
 ) -> IDataAdapter:
     """The adapter of ``source``, with the connection's key and options; ``options`` go before those.
 
-    Without a source, the connection's; without either, Coinalyze.
+    Args:
+        source: its name; by default the connection's, else Coinalyze.
+        options: of the adapter.
+        market_data_conn_id: connection with the key and more options.
+
+    Raises:
+        InvalidError: no such source or connection, a connection of another source, or options that cannot be.
+        UnavailableError: nobody could say whether there is such a connection.
+
     """
     said: dict[str, Any] = {}
     if market_data_conn_id:
@@ -144,22 +166,44 @@ def open_adapter(
 def open_checkpoints(
     checkpoint: str | None = None, minio_conn_id: str | None = None, postgres_conn_id: str | None = None
 ) -> CheckpointStore:
-    """The store of an operator: both connections make a hybrid, one its own kind, none ``checkpoint``'s URL."""
+    """The store of an operator: both connections make a hybrid, one its own kind, none the URL's.
+
+    Args:
+        checkpoint: URL of the store; with ``minio_conn_id`` its bucket and prefix. By default the environment's.
+        minio_conn_id: connection of an S3 server.
+        postgres_conn_id: connection of a PostgreSQL database.
+
+    Raises:
+        InvalidError: no such connection, or places that contradict each other.
+        UnavailableError: nobody could say whether there is such a connection.
+
+    """
     minio = minio_store(minio_conn_id, checkpoint) if minio_conn_id else None
     database = database_store(postgres_conn_id) if postgres_conn_id else None
     if minio and database:
         return HybridCheckpointStore(minio, database)
     if database and checkpoint:
         raise InvalidError("checkpoint and postgres_conn_id name two places", "leave one out, or add minio_conn_id")
-    if minio or database:
-        return minio or database
+    if store := minio or database:
+        return store
     return open_checkpoint_store(checkpoint or option("checkpoint") or settings.checkpoint_url())
 
 
 def open_limiter(
     adapter: IDataAdapter, rate_limit: str | None = None, rate_limit_conn_id: str | None = None
 ) -> IRateLimiter:
-    """The quota of ``adapter``'s source, shared in the database of a connection, or at a URL."""
+    """The quota of a source, shared in the database of a connection, or at a URL.
+
+    Args:
+        adapter: of the source.
+        rate_limit: URL of the place; by default the environment's.
+        rate_limit_conn_id: instead, connection of a PostgreSQL database.
+
+    Raises:
+        InvalidError: no such connection, or two places.
+        UnavailableError: nobody could say whether there is such a connection.
+
+    """
     if rate_limit and rate_limit_conn_id:
         raise InvalidError("rate_limit and rate_limit_conn_id name two places", "leave one out")
     if rate_limit_conn_id is None:
@@ -168,19 +212,51 @@ def open_limiter(
 
 
 def open_bronze(lake: str | None = None, minio_conn_id: str | None = None) -> BronzeWriter:
-    """The bronze lake; where it is ``s3://``, with the connection's server and keys."""
+    """The bronze lake.
+
+    Args:
+        lake: its URL; by default the environment's.
+        minio_conn_id: connection with server and keys, where the URL is ``s3://``.
+
+    Raises:
+        InvalidError: no such connection, or a URL that is none.
+        UnavailableError: nobody could say whether there is such a connection.
+
+    """
     url = lake or option("lake") or settings.lake_url()
     return BronzeWriter(url, **lake_options(url, minio_conn_id))
 
 
 def open_silver(bronze: BronzeWriter, silver: str | None = None, minio_conn_id: str | None = None) -> SilverWriter:
-    """The silver lake that is made of ``bronze``, by default beside it; credentials as for ``open_bronze``."""
+    """The silver lake that is made of a bronze one.
+
+    Args:
+        bronze: the bronze lake.
+        silver: URL; by default the environment's, else beside ``bronze``.
+        minio_conn_id: as for ``open_bronze``.
+
+    Raises:
+        InvalidError: no such connection, or a URL that is none.
+        UnavailableError: nobody could say whether there is such a connection.
+
+    """
     url = silver or option("silver") or settings.silver_url(bronze.url)
     return SilverWriter(url, bronze, **lake_options(url, minio_conn_id))
 
 
 def open_reports(bronze: BronzeWriter, reports: str | None = None, minio_conn_id: str | None = None) -> ReportWriter:
-    """The place of reports, by default beside ``bronze``; credentials as for ``open_bronze``."""
+    """The place of reports.
+
+    Args:
+        bronze: the bronze lake.
+        reports: URL; by default the environment's, else beside ``bronze``.
+        minio_conn_id: as for ``open_bronze``.
+
+    Raises:
+        InvalidError: no such connection, or a URL that is none.
+        UnavailableError: nobody could say whether there is such a connection.
+
+    """
     url = reports or option("reports") or settings.reports_url(bronze.url)
     return ReportWriter(url, **lake_options(url, minio_conn_id))
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from quant_framework.airflow.compat import (
     AirflowFailException,
+    Context,
     DecoratedOperator,
     context_merge,
     determine_kwargs,
@@ -26,7 +27,10 @@ MOMENTS = ("start", "end")
 class QuantBackfillDecoratedOperator(DecoratedOperator, BackfillOperator):
     """A ``BackfillOperator`` that asks a function what to fetch, before each try and after each parking."""
 
-    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *BackfillOperator.template_fields)
+    template_fields: Sequence[str] = (  # pyright: ignore[reportIncompatibleVariableOverride]  # Airflow's bases differ
+        *DecoratedOperator.template_fields,
+        *BackfillOperator.template_fields,
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **BackfillOperator.template_fields_renderers,
         **DecoratedOperator.template_fields_renderers,
@@ -48,7 +52,7 @@ class QuantBackfillDecoratedOperator(DecoratedOperator, BackfillOperator):
         kwargs = {name: [] for name in REQUIRED} | kwargs
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
-    def execute(self, context: Any) -> Any:
+    def execute(self, context: Context) -> Any:
         """Ask the function, then run the backfill."""
         context_merge(context, self.op_kwargs)
         arguments = determine_kwargs(self.python_callable, self.op_args, context)

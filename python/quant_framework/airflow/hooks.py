@@ -39,7 +39,8 @@ class MarketDataHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """The form for an Airflow before 3.2; later ones read the provider's information."""
-        return {name.replace("-", "_"): value for name, value in CONNECTION_TYPE["ui-field-behaviour"].items()}
+        behaviour: Any = CONNECTION_TYPE["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     def get_conn(self) -> IDataAdapter:
         """The adapter; one for each call."""
@@ -59,4 +60,4 @@ class MarketDataHook(BaseHook):
 
 async def _ask(adapter: Any) -> str:
     found = adapter.resolve(ASKED_FOR)
-    return await found if inspect.isawaitable(found) else found
+    return str(await found if inspect.isawaitable(found) else found)

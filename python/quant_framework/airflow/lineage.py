@@ -42,7 +42,9 @@ def facets(inputs: Sequence[str], outputs: Sequence[str], result: Mapping[str, A
     for url in outputs:
         namespace, name = dataset_name(url)
         amount = written_to(url, outputs, result)
-        statistics = {"outputStatistics": OutputStatisticsOutputDatasetFacet(**amount)} if amount else {}
+        statistics: dict[str, Any] = (
+            {"outputStatistics": OutputStatisticsOutputDatasetFacet(**amount)} if amount else {}
+        )
         written.append(OutputDataset(namespace=namespace, name=name, outputFacets=statistics))
     run: dict[str, Any] = {}
     if message := failure(result):
@@ -51,7 +53,12 @@ def facets(inputs: Sequence[str], outputs: Sequence[str], result: Mapping[str, A
 
 
 def dataset_name(url: str) -> tuple[str, str]:
-    """Namespace and name by OpenLineage's rules; a login or an option in the URL is left out."""
+    """Namespace and name by OpenLineage's rules.
+
+    Args:
+        url: of the data; a login or an option in it is left out.
+
+    """
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
         return "file", parts.path.rstrip("/") or "/"
@@ -59,12 +66,12 @@ def dataset_name(url: str) -> tuple[str, str]:
     return f"{parts.scheme}://{place}", parts.path.strip("/") or "/"
 
 
-def written_to(url: str, outputs: Sequence[str], result: Mapping[str, Any]) -> dict[str, int]:
+def written_to(url: str, outputs: Sequence[str], result: Mapping[str, Any]) -> dict[str, Any]:
     """Rows and bytes that the run wrote to one of its outputs, as far as ``result`` knows."""
     rows = {series["series"]: series["rows"] for series in result.get("series", ()) if "rows" in series}
     series = series_of(url)
     alone = len(outputs) == 1 and len(rows) <= 1
-    amount = {}
+    amount: dict[str, Any] = {}
     if series in rows:
         amount["rowCount"] = rows[series]
     elif len(outputs) == 1 and "records_written" in result:

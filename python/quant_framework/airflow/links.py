@@ -12,7 +12,7 @@ from quant_framework.airflow.config import option
 
 __all__ = ["LakeLink", "common_folder", "lake_address"]
 
-log = logging.getLogger("quant_framework.airflow")
+log: logging.Logger = logging.getLogger("quant_framework.airflow")
 
 
 class LakeLink(BaseOperatorLink):
@@ -22,7 +22,10 @@ class LakeLink(BaseOperatorLink):
     in ``operator._places``. An operator class declares it: ``operator_extra_links = (LakeLink(),)``.
     """
 
-    name = "Lake"
+    @property
+    def name(self) -> str:
+        """What the UI calls it."""
+        return "Lake"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The address; empty where there is none, and then Airflow shows no link."""
@@ -33,7 +36,16 @@ class LakeLink(BaseOperatorLink):
 
 
 def lake_address(template: str, outputs: Sequence[str]) -> str:
-    """``template`` filled in with the folder that all ``outputs`` share."""
+    """A template filled in with the folder that all outputs share.
+
+    Args:
+        template: with ``{bucket}``, ``{prefix}`` or ``{url}``.
+        outputs: URLs of what a task wrote.
+
+    Returns:
+        Empty where they share none, or the template cannot be filled in.
+
+    """
     url = common_folder(outputs)
     parts = urlsplit(url)
     values = {
@@ -51,7 +63,15 @@ def lake_address(template: str, outputs: Sequence[str]) -> str:
 
 
 def common_folder(outputs: Sequence[str]) -> str:
-    """The longest folder that holds all of them; empty where they lie in different places."""
+    """The longest folder that holds all of them.
+
+    Args:
+        outputs: URLs.
+
+    Returns:
+        Empty where they lie in different places.
+
+    """
     split = [output.rstrip("/").split("/") for output in outputs]
     shared = []
     for parts in zip(*split, strict=False):

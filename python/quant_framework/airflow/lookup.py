@@ -23,6 +23,9 @@ __all__ = ["connection"]
 def connection(conn_id: str) -> Any:
     """The connection.
 
+    Args:
+        conn_id: its name.
+
     Raises:
         InvalidError: there is none, or what stands there is no connection.
         UnavailableError: Airflow's API server or a secrets backend did not answer; the task may be retried.

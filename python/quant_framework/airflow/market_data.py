@@ -24,6 +24,14 @@ def adapter_options(conn_id: str) -> tuple[str, dict[str, Any]]:
     default, or ``http``). Extras, which may be texts as in a connection's URI: ``source``, and for Coinalyze ``market``
     (an object), ``retention`` (a number, or ``all``), ``convert_to_usd``; null says nothing. Those of other sources go
     to their adapters as they are.
+
+    Args:
+        conn_id: of the connection.
+
+    Raises:
+        InvalidError: there is no such connection, or it says something that cannot be.
+        UnavailableError: nobody could say whether there is one.
+
     """
     conn = connection(conn_id)
     extra = {name: value for name, value in conn.extra_dejson.items() if value not in (None, "")}
@@ -67,7 +75,16 @@ def base_url(conn_id: str, conn: Any, usual: str = API_PATH) -> str:
 
 
 def flag(extra: dict[str, Any], name: str) -> bool | None:
-    """A yes or no of an extra, where it is said; the extras of a connection's URI are texts."""
+    """A yes or no of an extra, where it is said; the extras of a connection's URI are texts.
+
+    Args:
+        extra: of the connection.
+        name: of the option.
+
+    Raises:
+        InvalidError: neither yes nor no.
+
+    """
     value = extra.get(name)
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if value is not None and str(value).lower() not in known:

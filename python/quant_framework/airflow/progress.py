@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["STATE_KEY", "TaskProgress"]
 
-log = logging.getLogger("quant_framework.airflow")
+log: logging.Logger = logging.getLogger("quant_framework.airflow")
 
 STATE_KEY = "quant_framework"
 INTERVAL = 10.0
@@ -27,8 +27,8 @@ class TaskProgress:
     """
 
     def __init__(self, context: Mapping[str, Any]) -> None:
-        self.store = context.get("task_state_store")
-        self.failed = False
+        self.store: Any | None = context.get("task_state_store")
+        self.failed: bool = False
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Log the counters and mirror them."""

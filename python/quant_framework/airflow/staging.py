@@ -13,14 +13,30 @@ __all__ = ["open_stage", "task_stage"]
 
 
 def task_stage(root: str, context: Mapping[str, Any], minio_conn_id: str | None = None) -> Stage:
-    """The stage of a task instance: the same for every try."""
+    """The stage of a task instance: the same for every try.
+
+    Args:
+        root: URL of all stages.
+        context: of the task.
+        minio_conn_id: as for ``open_stage``.
+
+    """
     ti = context["ti"]
     names = [str(getattr(ti, name, None) or "none") for name in ("dag_id", "run_id", "task_id")]
     return Stage.of(root, [*names, str(getattr(ti, "map_index", -1))], *openers(root, minio_conn_id))
 
 
 def open_stage(url: str, minio_conn_id: str | None = None) -> Stage:
-    """The stage at ``url``; where it is ``s3://``, with the connection's server and keys."""
+    """The stage at a URL.
+
+    Args:
+        url: as a reference names it.
+        minio_conn_id: connection with server and keys, where the URL is ``s3://``.
+
+    Raises:
+        InvalidError: it names no stage.
+
+    """
     return Stage(url, *openers(url, minio_conn_id))
 
 

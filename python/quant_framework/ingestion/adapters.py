@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from quant_framework import _core
 from quant_framework._core import Batch, FetchRequest
+from quant_framework.arguments import Rows
+from quant_framework.errors import InvalidError
 from quant_framework.ingestion.ccxt_adapter import CcxtAdapter
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "Batch",
@@ -29,8 +34,8 @@ RETENTION = 2000
 class Fetched(NamedTuple):
     """What an adapter of an author's own may answer instead of rows alone."""
 
-    rows: Any
-    """As in ``IDataAdapter.fetch``."""
+    rows: Rows | None
+    """``None`` for none."""
     truncated: bool = False
     """The source cut the answer short: what lies after the last row is asked for again."""
     lineage: Mapping[str, str] = MappingProxyType({})
@@ -53,7 +58,7 @@ class BinanceArchiveAdapter(_core.BinanceArchiveAdapter):
 
     """
 
-    def __new__(cls, market: str = "spot", base_url: str | None = None) -> BinanceArchiveAdapter:
+    def __new__(cls, market: Literal["spot", "usdm"] = "spot", base_url: str | None = None) -> Self:
         """Build the native adapter; see the class."""
         return super().__new__(cls, market, base_url)
 
@@ -79,16 +84,14 @@ class CoinalyzeAdapter(_core.CoinalyzeAdapter):
         cls,
         api_key: str | None = None,
         base_url: str | None = None,
-        market: dict[str, str] | None = None,
+        market: Mapping[str, str] | None = None,
         retention: int | None = RETENTION,
         convert_to_usd: bool = False,
-    ) -> CoinalyzeAdapter:
+    ) -> Self:
         """Build the native adapter; see the class."""
         choice = dict(market or {})
         exchange, quote = choice.pop("exchange", None), choice.pop("quote", None)
         if choice:
-            from quant_framework.errors import InvalidError
-
             raise InvalidError(f"market has no key {sorted(choice)[0]!r}; use exchange and quote")
         return super().__new__(
             cls,
@@ -118,11 +121,22 @@ class BinanceAdapter(_core.BinanceAdapter):
 
     """
 
-    def __new__(cls, market: str = "spot", base_url: str | None = None, quote: str | None = None) -> BinanceAdapter:
+    def __new__(
+        cls, market: Literal["spot", "usdm"] = "spot", base_url: str | None = None, quote: str | None = None
+    ) -> Self:
         """Build the native adapter; see the class."""
         return super().__new__(cls, market=market, base_url=base_url, quote=quote)
 
 
 def binance_usdm(base_url: str | None = None, quote: str | None = None) -> BinanceAdapter:
-    """Source ``binance_usdm``: see ``BinanceAdapter``."""
+    """Source ``binance_usdm``: Binance's USD-M futures.
+
+    Args:
+        base_url: see ``BinanceAdapter``.
+        quote: see ``BinanceAdapter``.
+
+    Raises:
+        InvalidError: a wrong URL.
+
+    """
     return BinanceAdapter("usdm", base_url, quote)

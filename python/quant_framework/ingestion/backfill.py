@@ -7,6 +7,7 @@ from typing import Any
 
 from quant_framework import _core
 from quant_framework._core import Checkpoint
+from quant_framework.arguments import Keys, Ranges
 from quant_framework.ingestion.checkpoint_stores import (
     CheckpointStore,
     DatabaseCheckpointStore,
@@ -17,6 +18,7 @@ from quant_framework.ingestion.checkpoint_stores import (
     open_checkpoint_store,
 )
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.results import CheckpointRepair, CoverageProgress
 
 __all__ = [
     "Checkpoint",
@@ -29,8 +31,6 @@ __all__ = [
     "MinIOCheckpointStore",
     "open_checkpoint_store",
 ]
-
-Range = tuple[datetime, datetime]
 
 
 class CheckpointManager:
@@ -53,9 +53,7 @@ class CheckpointManager:
         facts = {name: getattr(held, name) for name in names if getattr(held, name, None) is not None}
         return Checkpoint(list(held.data), list(held.empty), **facts)
 
-    async def commit(
-        self, series: str, data: list[Range] | None = None, empty: list[Range] | None = None, **facts: Any
-    ) -> None:
+    async def commit(self, series: str, data: Ranges | None = None, empty: Ranges | None = None, **facts: Any) -> None:
         """Merge ranges (and ``cursor=``, ``generation=``, ``fingerprint=``) in; durable on return."""
         await self._ask("commit", series, data, empty, **facts)
 
@@ -69,17 +67,13 @@ class CheckpointManager:
         checkpoint = await self.load(series)
         return checkpoint.cursor if checkpoint else None
 
-    async def pending(self, series: str, start: datetime, end: datetime) -> list[Range]:
+    async def pending(self, series: str, start: datetime, end: datetime) -> Ranges:
         """The parts of ``[start, end)`` of which nothing is known."""
         checkpoint = await self.load(series)
         return (checkpoint or Checkpoint()).missing(start, end)
 
-    async def progress(self, series: str, start: datetime, end: datetime) -> dict[str, Any]:
-        """How far ``[start, end)`` is done.
-
-        ``covered`` (share of the time, 0 to 1), ``pending`` and ``empty`` (lists of ranges; ``empty`` clipped to the
-        range), ``watermark``, ``generation``.
-        """
+    async def progress(self, series: str, start: datetime, end: datetime) -> CoverageProgress:
+        """How far ``[start, end)`` is done."""
         checkpoint = await self.load(series) or Checkpoint()
         pending = checkpoint.missing(start, end)
         left = sum((high - low).total_seconds() for low, high in pending)
@@ -92,13 +86,15 @@ class CheckpointManager:
             "generation": checkpoint.generation,
         }
 
-    async def list(self, prefix: str = "") -> list[str]:
+    async def list(self, prefix: str = "") -> Keys:
         """The keys that start with ``prefix``."""
-        return await self._ask("list", prefix)
+        keys: Keys = await self._ask("list", prefix)
+        return keys
 
     async def reset(self, series: str) -> int:
         """Forget what is known of ``series``; the number of the new generation. Late commits of older ones are void."""
-        return await self._ask("reset", series)
+        generation: int = await self._ask("reset", series)
+        return generation
 
     async def delete(self, series: str) -> None:
         """Remove every trace of ``series``; no error where there is none."""
@@ -109,7 +105,12 @@ class CheckpointManager:
         return await _core.export_checkpoints(self.store, prefix)
 
     async def load_export(self, document: str) -> int:
-        """Merge what ``export`` wrote; the number of its series. ``InvalidError``: nothing was merged."""
+        """Merge what ``export`` wrote; the number of its series.
+
+        Raises:
+            InvalidError: no such document; nothing was merged.
+
+        """
         return await _core.import_checkpoints(self.store, document)
 
     async def repair(
@@ -119,7 +120,7 @@ class CheckpointManager:
         lake: BronzeWriter | None = None,
         replace_damaged: bool = False,
         names_only: bool = False,
-    ) -> dict[str, Any]:
+    ) -> CheckpointRepair:
         """Make checkpoints right again.
 
         Args:
@@ -128,8 +129,8 @@ class CheckpointManager:
             replace_damaged: set checkpoints aside that cannot be read (a local or S3 one stays as ``.damaged``).
             names_only: believe the objects' names and do not look inside; fast, and holes inside are no longer known.
 
-        Returns:
-            ``series`` (how many were looked at), ``repaired``, ``set_aside``, ``rebuilt`` (keys), ``errors``.
+        Raises:
+            UnavailableError: a store or the lake did not answer as it should.
 
         """
         return await _core.repair_checkpoints(

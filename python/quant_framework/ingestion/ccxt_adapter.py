@@ -15,12 +15,17 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from quant_framework.arguments import AdapterCapability, RateLimitOptions
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.ccxt_errors import translated
 from quant_framework.ingestion.ccxt_pages import READERS, Asked, parsed
 from quant_framework.ingestion.ccxt_pool import Pool, redirect
+
+if TYPE_CHECKING:
+    from quant_framework._core import FetchRequest
+    from quant_framework.ingestion.adapters import Fetched
 
 __all__ = ["CcxtAdapter"]
 
@@ -83,8 +88,10 @@ class CcxtAdapter:
         check_exchange(exchange_id)
         if market not in (None, *KINDS):
             raise InvalidError(f"market must be one of {', '.join(KINDS)}, not {market!r}")
-        self.exchange_id, self.base_url, self.market = exchange_id, base_url, market
-        self.params = dict(params or {})
+        self.exchange_id: str = exchange_id
+        self.base_url: str | None = base_url
+        self.market = market
+        self.params: dict[str, Any] = dict(params or {})
         keys = {"apiKey": api_key, "secret": secret, "password": password}
         self._config = dict(config or {}) | {name: key for name, key in keys.items() if key}
         self._pool = Pool(self._make)
@@ -117,7 +124,7 @@ class CcxtAdapter:
         return 22 if self.exchange_id == "binance" else self._prices("ohlcv")[0][1]
 
     @property
-    def rate_limit(self) -> dict[str, Any]:
+    def rate_limit(self) -> RateLimitOptions:
         """Arguments of ``AdaptiveRateLimiter``: what we know of the exchange, else what ccxt does."""
         from quant_framework.ingestion.rate_limit import PRESETS
 
@@ -130,8 +137,13 @@ class CcxtAdapter:
         window = (max(math.floor(60 * pace * SCALE), self._candles_weight()), 60.0)
         return {"windows": (window,), "base_rate": rate, "max_rate": rate, "min_rate": min(rate, 0.1)}
 
-    def capability(self, data_type: str, timeframe: str) -> dict[str, Any]:
-        """What one request gives and costs; ``InvalidError`` where the exchange has no such history."""
+    def capability(self, data_type: str, timeframe: str) -> AdapterCapability:
+        """What one request gives and costs.
+
+        Raises:
+            InvalidError: the exchange has no such history, or ccxt does not know it.
+
+        """
         exchange, method = self._pool.described(), METHODS.get(data_type)
         if method is None or exchange.has.get(method) is not True:
             raise InvalidError(f"ccxt has no history of {data_type} at {self.exchange_id}")
@@ -148,7 +160,14 @@ class CcxtAdapter:
         return "/" in symbol
 
     def resolve(self, symbol: str) -> str:
-        """The unified symbol for a base asset, or for the exchange's own name of a market."""
+        """The unified symbol for a base asset, or for the exchange's own name of a market.
+
+        Raises:
+            InvalidError: the exchange has no such market.
+            UnavailableError: the exchange did not answer as it should.
+            RateLimitedError: the exchange refused.
+
+        """
         with self._exchange(f"markets of {self.exchange_id}") as exchange:
             markets = list(exchange.markets.values())
         wanted = symbol.upper()
@@ -158,10 +177,18 @@ class CcxtAdapter:
             close = get_close_matches(wanted, {str(one["base"]) for one in markets}, 2)
             hint = f"did you mean {' or '.join(close)}?" if close else 'use a unified symbol such as "BTC/USDT"'
             raise InvalidError(f"{self.exchange_id} has no market for {symbol!r} ({self.lookup})", hint)
-        return min(fitting, key=_rank)["symbol"]
+        return str(min(fitting, key=_rank)["symbol"])
 
-    def fetch(self, request: Any) -> Any:
-        """One page of ``request``."""
+    def fetch(self, request: FetchRequest) -> Fetched:
+        """One page of ``request``.
+
+        Raises:
+            InvalidError: the exchange has no such series, or wants a key.
+            UnavailableError: the exchange did not answer as it should.
+            RateLimitedError: the exchange refused.
+            DataError: the answer cannot be read.
+
+        """
         from quant_framework.ingestion.adapters import Fetched
 
         what = f"{request.symbol} {request.timeframe} of {self.source}"
@@ -242,7 +269,7 @@ class CcxtAdapter:
         return {name: getattr(self, name) for name in shown}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)
+        self.__init__(**state)  # type: ignore[misc]  # a subclass is restored by its own constructor
 
 
 def check_exchange(exchange_id: Any) -> None:
@@ -272,9 +299,9 @@ def _presets() -> Mapping[str, Any]:
     return PRESETS
 
 
-def _rank(market: Mapping[str, Any]) -> tuple:
+def _rank(market: Mapping[str, Any]) -> tuple[bool, int, int, str]:
     quote = QUOTES.index(market["quote"]) if market["quote"] in QUOTES else len(QUOTES)
-    return market["active"] is False, KINDS.index(market["type"]), quote, market["symbol"]
+    return market["active"] is False, KINDS.index(market["type"]), quote, str(market["symbol"])
 
 
 def _page_limits(features: Any) -> Iterator[int]:

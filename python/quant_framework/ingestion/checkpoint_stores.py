@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quant_framework._core import CheckpointStore
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.s3 import first, s3_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "CheckpointStore",
@@ -39,16 +44,21 @@ def open_checkpoint_store(url: str | Path, *, single_writer: bool = False) -> Ch
 class MemoryCheckpointStore(CheckpointStore):
     """Checkpoints in this process's memory; gone when it ends."""
 
-    def __new__(cls) -> MemoryCheckpointStore:
+    def __new__(cls) -> Self:
         """Build an empty store."""
         return super().__new__(cls, "memory:")
 
 
 class LocalCheckpointStore(CheckpointStore):
-    """Checkpoints as files under ``path``, one per series; safe for many processes of one machine."""
+    """Checkpoints as files under a folder, one per series; safe for many processes of one machine.
 
-    def __new__(cls, path: str | Path) -> LocalCheckpointStore:
-        """Build the native store; the folder is made at the first commit."""
+    Args:
+        path: the folder; it is made at the first commit.
+
+    """
+
+    def __new__(cls, path: str | Path) -> Self:
+        """Build the native store; see the class."""
         return super().__new__(cls, Path(path).absolute().as_uri())
 
 
@@ -87,9 +97,9 @@ class MinIOCheckpointStore(CheckpointStore):
         *,
         session_token: str | None = None,
         path_style: bool | None = None,
-        ca_file: str | None = None,
+        ca_file: str | PathLike[str] | None = None,
         single_writer: bool = False,
-    ) -> MinIOCheckpointStore:
+    ) -> Self:
         """Build the native store; see the class."""
         bucket = bucket or first("QUANT_FRAMEWORK_BUCKET", "MINIO_BUCKET", "AWS_S3_BUCKET", "S3_BUCKET")
         if not bucket:
@@ -116,7 +126,7 @@ class DatabaseCheckpointStore(CheckpointStore):
 
     """
 
-    def __new__(cls, dsn: str, *, password: str | None = None, timeout: float | None = None) -> DatabaseCheckpointStore:
+    def __new__(cls, dsn: str, *, password: str | None = None, timeout: float | None = None) -> Self:
         """Build the native store; see the class."""
         url = dsn if dsn.startswith(("postgresql://", "postgres://")) else f"dsn:{dsn}"
         return super().__new__(cls, url, password=password or first("PGPASSWORD"), timeout=timeout)
@@ -134,6 +144,6 @@ class HybridCheckpointStore(CheckpointStore):
 
     """
 
-    def __new__(cls, minio: CheckpointStore, database: CheckpointStore) -> HybridCheckpointStore:
+    def __new__(cls, minio: CheckpointStore, database: CheckpointStore) -> Self:
         """Build the native store; see the class."""
         return super().__new__(cls, minio=minio, database=database)

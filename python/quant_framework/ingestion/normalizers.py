@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from quant_framework import _core
 from quant_framework._core import Batch, format_symbol
+from quant_framework.arguments import Rows
+from quant_framework.results import SymbolParts
 
 __all__ = ["Converted", "convert_open_interest", "format_symbol", "normalize_symbol", "split_symbol"]
 
@@ -49,25 +51,19 @@ def normalize_symbol(
 
 def split_symbol(
     symbol: str, venue: str = "generic", *, quotes: Sequence[str] | None = None, settle: str | None = None
-) -> dict[str, Any]:
-    """What a name says, as a dict; arguments and errors are those of ``normalize_symbol``.
-
-    Returns:
-        ``symbol`` (the common form), ``kind`` (``spot``, ``linear``, ``inverse`` or ``other``), ``base``, ``quote``,
-        ``settle``, ``expiry`` (a date) and ``exchange`` (Coinalyze's code of the venue); what there is not is ``None``.
-
-    """
+) -> SymbolParts:
+    """What a name says; arguments and errors are as for ``normalize_symbol``."""
     if isinstance(quotes, str):
         quotes = [quotes]
     return _core.split_symbol(symbol, venue, quotes=None if quotes is None else list(quotes), settle=settle)
 
 
 def convert_open_interest(
-    rows: Any,
+    rows: Rows,
     from_unit: str,
     to_unit: str,
     *,
-    price: Any = None,
+    price: Rows | float | None = None,
     contract_size: float | None = None,
     contract_unit: str | None = None,
     usd_per_quote: float | None = None,
@@ -92,5 +88,13 @@ def convert_open_interest(
         DataError: rows or candles out of order, repeated or not finite; the first one is named.
 
     """
-    market = {"contract_size": contract_size, "contract_unit": contract_unit, "usd_per_quote": usd_per_quote}
-    return Converted(*_core.convert_open_interest(rows, from_unit, to_unit, price=price, **market))
+    made, unpriced = _core.convert_open_interest(
+        rows,
+        from_unit,
+        to_unit,
+        price=price,
+        contract_size=contract_size,
+        contract_unit=contract_unit,
+        usd_per_quote=usd_per_quote,
+    )
+    return Converted(made, unpriced)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from quant_framework import _core
 from quant_framework._core import Batch
+from quant_framework.arguments import Range, Ranges, Rows
 from quant_framework.errors import InvalidError
 
 __all__ = ["IncompleteBar", "Merged", "Resampled", "merge", "resample"]
 
 
 class IncompleteBar(NamedTuple):
-    """A coarser bar of which ``known`` of the ``expected`` source bars are known."""
+    """A coarser bar that opens at ``open`` (UTC), of which ``known`` of the ``expected`` source bars are known."""
 
     open: datetime
     known: int
@@ -35,7 +36,7 @@ class Resampled(NamedTuple):
 
     rows: Batch
     incomplete: list[IncompleteBar]
-    gaps: list[tuple[datetime, datetime]]
+    gaps: Ranges
 
 
 class Merged(NamedTuple):
@@ -51,12 +52,12 @@ class Merged(NamedTuple):
 
 
 def resample(
-    rows: Any,
+    rows: Rows,
     from_timeframe: str,
     to_timeframe: str,
     *,
     data_type: str | None = None,
-    covered: Sequence[tuple[datetime, datetime]] | None = None,
+    covered: Sequence[Range] | None = None,
     complete_only: bool = True,
 ) -> Resampled:
     """Coarser bars of the rows of one series.
@@ -80,12 +81,13 @@ def resample(
 
     """
     ranges = None if covered is None else list(covered)
-    options = {"data_type": data_type, "covered": ranges, "complete_only": complete_only}
-    made, incomplete, gaps = _core.resample(rows, from_timeframe, to_timeframe, **options)
+    made, incomplete, gaps = _core.resample(
+        rows, from_timeframe, to_timeframe, data_type=data_type, covered=ranges, complete_only=complete_only
+    )
     return Resampled(made, [IncompleteBar(*bar) for bar in incomplete], gaps)
 
 
-def merge(sources: Sequence[Any], timeframe: str, *, data_type: str | None = None) -> Merged:
+def merge(sources: Sequence[Rows], timeframe: str, *, data_type: str | None = None) -> Merged:
     """One series of several sources of one market: of each bar, the whole row of the first source that has it.
 
     Args:

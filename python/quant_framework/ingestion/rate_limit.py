@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quant_framework import _core
+from quant_framework.arguments import PlaceOptions, RateLimitOptions, SharedOptions, Window
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.s3 import first
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
 
 __all__ = [
     "PRESETS",
@@ -18,13 +22,10 @@ __all__ = [
     "preset",
 ]
 
-Window = tuple[int, float] | tuple[int, float, str]
-"""Weight and seconds; with ``"fixed"`` the window starts at multiples of its length of the UTC clock."""
-
 COINALYZE_WINDOW = (40, 60.0)
 """Calls (each symbol is one) in any so many seconds, per API key."""
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, RateLimitOptions] = {
     # https://api.coinalyze.net/v1/doc/: 40 calls a minute and key, each symbol of a request counts.
     "coinalyze": {"windows": (COINALYZE_WINDOW,), "base_rate": 10, "max_rate": 50, "min_rate": 1},
     # https://developers.binance.com: request weight by address, counted in minutes of the clock.
@@ -88,7 +89,7 @@ class AdaptiveRateLimiter(_core.RateLimiter):
         place: str | None = None,
         scope: str | None = None,
         password: str | None = None,
-    ) -> AdaptiveRateLimiter:
+    ) -> Self:
         """Build the native limiter; see the class."""
         return super().__new__(
             cls,
@@ -108,7 +109,21 @@ class AdaptiveRateLimiter(_core.RateLimiter):
 
 
 class CoinalyzeRateLimiter(AdaptiveRateLimiter):
-    """Coinalyze's documented limit of 40 calls in any 60 s, paced; see ``AdaptiveRateLimiter``."""
+    """Coinalyze's documented limit of 40 calls in any 60 s and API key, paced.
+
+    Args:
+        base_rate: see ``AdaptiveRateLimiter``, as for all arguments.
+        max_rate: never faster, requests a second.
+        min_rate: never slower.
+        backoff_factor: what a refusal divides by.
+        windows: by default Coinalyze's.
+        burst: so many requests at once after a pause.
+        options: other arguments of ``AdaptiveRateLimiter``.
+
+    Raises:
+        InvalidError: rates out of order, or a window without weight or length.
+
+    """
 
     def __new__(
         cls,
@@ -118,8 +133,8 @@ class CoinalyzeRateLimiter(AdaptiveRateLimiter):
         backoff_factor: float = 2,
         windows: Sequence[Window] = (COINALYZE_WINDOW,),
         burst: int = 1,
-        **options: Any,
-    ) -> CoinalyzeRateLimiter:
+        **options: Unpack[PlaceOptions],
+    ) -> Self:
         """Build the native limiter; see the class."""
         return super().__new__(cls, base_rate, max_rate, min_rate, backoff_factor, windows, burst, **options)
 
@@ -141,6 +156,11 @@ class SharedRateLimiter(AdaptiveRateLimiter):
         min_rate: see ``AdaptiveRateLimiter``.
         options: other arguments of ``AdaptiveRateLimiter``.
 
+    Raises:
+        InvalidError: a place that is none, no scope, or rates out of order; at the first use: no such database, wrong
+            password.
+        ConflictError: at the first use: other workers share the scope with other windows.
+
     """
 
     def __new__(
@@ -151,8 +171,8 @@ class SharedRateLimiter(AdaptiveRateLimiter):
         base_rate: float | None = None,
         max_rate: float | None = None,
         min_rate: float | None = None,
-        **options: Any,
-    ) -> SharedRateLimiter:
+        **options: Unpack[SharedOptions],
+    ) -> Self:
         """Build the native limiter; see the class."""
         if base_rate is None and (max_rate is not None or min_rate is not None):
             raise InvalidError("max_rate and min_rate need a base_rate")
@@ -160,12 +180,31 @@ class SharedRateLimiter(AdaptiveRateLimiter):
         return super().__new__(cls, base_rate, max_rate, min_rate, windows=windows, place=place, scope=scope, **options)
 
 
-def documented(adapter: Any) -> dict[str, Any]:
-    """What ``adapter``'s source documents, in ``PRESETS`` or in its own ``rate_limit``; empty where neither says."""
+def documented(adapter: Any) -> RateLimitOptions:
+    """What a source documents, in ``PRESETS`` or in the adapter's own ``rate_limit``.
+
+    Args:
+        adapter: of the source.
+
+    Returns:
+        Arguments of ``AdaptiveRateLimiter``; empty where neither says.
+
+    """
     name = getattr(adapter, "limited_as", getattr(adapter, "source", ""))
-    return PRESETS.get(name) or getattr(adapter, "rate_limit", None) or {}
+    own: RateLimitOptions | None = getattr(adapter, "rate_limit", None)
+    return PRESETS.get(name) or own or {}
 
 
-def preset(source: str, **options: Any) -> AdaptiveRateLimiter:
-    """The documented limit of ``source``; ``options`` go to ``AdaptiveRateLimiter``. Without a preset: no windows."""
-    return AdaptiveRateLimiter(**{**PRESETS.get(source, {}), **options})
+def preset(source: str, **options: Unpack[RateLimitOptions]) -> AdaptiveRateLimiter:
+    """The documented limit of ``source``; without a preset there are no windows, only a pace.
+
+    Args:
+        source: its name, as in ``PRESETS``.
+        options: arguments of ``AdaptiveRateLimiter`` that go before the preset's.
+
+    Raises:
+        InvalidError: arguments that ``AdaptiveRateLimiter`` does not take.
+
+    """
+    limits: RateLimitOptions = {**PRESETS.get(source, {}), **options}
+    return AdaptiveRateLimiter(**limits)

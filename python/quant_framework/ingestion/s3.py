@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from os import PathLike
 from typing import Any
 
 
@@ -18,7 +19,7 @@ def s3_settings(
     session_token: str | None = None,
     region: str | None = None,
     path_style: bool | None = None,
-    ca_file: str | None = None,
+    ca_file: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """What the arguments leave open, from ``AWS_*``, else ``MINIO_*``; the SDK's own chain does the rest."""
     if access_key is None and secret_key is None:

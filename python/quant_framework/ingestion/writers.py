@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from typing import TYPE_CHECKING
+
 from quant_framework import _core
 from quant_framework.ingestion.s3 import s3_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["BronzeWriter", "ReportWriter", "SilverWriter"]
 
@@ -25,6 +31,9 @@ class BronzeWriter(_core.BronzeWriter):
         write_only: for credentials that may put objects and nothing else: never list, never delete. What a crashed
             run left is then replaced only where the resumed run cuts its chunks as before (``FixedChunkStrategy``).
 
+    Raises:
+        InvalidError: a URL or a compression that is none.
+
     """
 
     def __new__(
@@ -37,10 +46,10 @@ class BronzeWriter(_core.BronzeWriter):
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
-        ca_file: str | None = None,
+        ca_file: str | PathLike[str] | None = None,
         compression: str | None = None,
         write_only: bool = False,
-    ) -> BronzeWriter:
+    ) -> Self:
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, compression=compression, write_only=write_only, **settings)
@@ -58,11 +67,11 @@ class SilverWriter(_core.SilverWriter):
         bronze: the lake that it is made of.
         endpoint_url: an S3 server other than AWS; this and the rest as for ``BronzeWriter``.
 
+    Raises:
+        InvalidError: a URL or a compression that is none.
+
     Rows that cannot be true, and those that a later one contradicts, do not go on: they lie under ``_quarantine/`` with
     their ``reason`` until bronze holds them no longer.
-
-    ``compact(series, start=None, end=None)`` answers a dict of ``partitions, written, rows, bytes, repeated,
-    replaced, quarantined``.
 
     """
 
@@ -77,9 +86,9 @@ class SilverWriter(_core.SilverWriter):
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
-        ca_file: str | None = None,
+        ca_file: str | PathLike[str] | None = None,
         compression: str | None = None,
-    ) -> SilverWriter:
+    ) -> Self:
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, bronze, compression=compression, **settings)
@@ -91,6 +100,9 @@ class ReportWriter(_core.ReportWriter):
     Args:
         url: ``file:///lake/reports``, an absolute path, or ``s3://bucket/prefix``.
         endpoint_url: an S3 server other than AWS; this and the rest as for ``BronzeWriter``.
+
+    Raises:
+        InvalidError: a URL that is none.
 
     """
 
@@ -104,8 +116,8 @@ class ReportWriter(_core.ReportWriter):
         session_token: str | None = None,
         region: str | None = None,
         path_style: bool | None = None,
-        ca_file: str | None = None,
-    ) -> ReportWriter:
+        ca_file: str | PathLike[str] | None = None,
+    ) -> Self:
         """Build the native writer; see the class."""
         settings = s3_settings(endpoint_url, access_key, secret_key, session_token, region, path_style, ca_file)
         return super().__new__(cls, url, **settings)

@@ -9,6 +9,7 @@ from typing import Any
 from quant_framework import _core
 from quant_framework._core import FetchRequest
 from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.orchestration.ports import IDataAdapter
 
 RESUME = ("always", "never")
 MOST_OVERLAP = 100_000
@@ -29,7 +30,12 @@ def check_series(timeframes: Iterable[str], data_types: Iterable[str]) -> list[s
 
 
 def check_options(*, concurrency: Any, max_wait: Any, resume: Any) -> None:
-    """``InvalidError``, naming the argument, where one cannot be."""
+    """Check options of a run.
+
+    Raises:
+        InvalidError: one cannot be; names the argument.
+
+    """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise InvalidError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
     if max_wait is not None:
@@ -39,53 +45,94 @@ def check_options(*, concurrency: Any, max_wait: Any, resume: Any) -> None:
 
 
 def check_seconds(argument: str, value: Any, beside: str = "") -> None:
-    """``InvalidError``, naming the argument, where ``value`` is no number of seconds."""
+    """Check seconds.
+
+    Raises:
+        InvalidError: it is no number of at least 0; names the argument.
+
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise InvalidError(f"{argument} must be seconds of at least 0,{beside} not {value!r}")
 
 
 def check_lookback(lookback: Any) -> None:
-    """``InvalidError`` where ``lookback`` is no length of time."""
+    """Check a ``lookback``.
+
+    Raises:
+        InvalidError: it is no length of time.
+
+    """
     if lookback is not None and (not isinstance(lookback, timedelta) or lookback <= timedelta(0)):
         raise InvalidError(f"lookback must be a timedelta above 0, not {lookback!r}")
 
 
 def check_overlap(overlap: Any) -> None:
-    """``InvalidError`` where ``overlap`` is no number of bars."""
+    """Check an ``overlap``.
+
+    Raises:
+        InvalidError: it is no number of bars.
+
+    """
     if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap <= MOST_OVERLAP:
         raise InvalidError(f"overlap must be a whole number of bars from 0 to {MOST_OVERLAP}, not {overlap!r}")
 
 
 def check_one(given: Mapping[str, Any]) -> None:
-    """``InvalidError`` unless exactly one of the arguments is given."""
+    """Check arguments of which exactly one is given.
+
+    Raises:
+        InvalidError: none or several are.
+
+    """
     if sum(value is not None for value in given.values()) != 1:
         *others, last = given
         raise InvalidError(f"exactly one of {', '.join(others)} and {last} must be given")
 
 
 def check_attempts(attempts: Any) -> None:
-    """``InvalidError`` where ``attempts`` is no number of requests."""
+    """Check ``attempts``.
+
+    Raises:
+        InvalidError: it is no number of requests.
+
+    """
     if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
         raise InvalidError(f"attempts must be a whole number of at least 1, not {attempts!r}")
 
 
-def check_adapter(adapter: Any, what: str = "adapter") -> Any:
-    """``adapter``; ``InvalidError`` where it is none."""
+def check_adapter(adapter: Any, what: str = "adapter") -> IDataAdapter:
+    """``adapter``, checked.
+
+    Raises:
+        InvalidError: it lacks ``source`` or ``fetch``.
+
+    """
     if not callable(getattr(adapter, "fetch", None)):
         raise InvalidError(f"{what} {type(adapter).__name__} has no method fetch(request)")
     if not isinstance(getattr(adapter, "source", None), str):
         raise InvalidError(f"{what} {type(adapter).__name__} has no attribute source (a string)")
-    return adapter
+    checked: IDataAdapter = adapter
+    return checked
 
 
 def check_fraction(argument: str, value: Any) -> None:
-    """``InvalidError``, naming the argument, where ``value`` is no fraction."""
+    """Check a fraction.
+
+    Raises:
+        InvalidError: it is not from 0 to 1; names the argument.
+
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise InvalidError(f"{argument} must be a fraction from 0 to 1, not {value!r}")
 
 
 def check_wanted(thresholds: Any, checks: Any) -> None:
-    """``InvalidError``, naming the argument, where thresholds or checks of a validation cannot be."""
+    """Check thresholds and checks of a validation.
+
+    Raises:
+        InvalidError: one of them cannot be; names the argument.
+
+    """
     if thresholds is not None and not isinstance(thresholds, dict):
         raise InvalidError(f"thresholds must be a dict of numbers, not {thresholds!r}")
     for name, value in (thresholds or {}).items():

@@ -2,15 +2,28 @@
 
 Any object with these methods, plain or ``async``, can stand in for a native part. Times are aware datetimes,
 ranges half-open ``[start, end)``, series are keys such as ``coinalyze/ohlcv/BTCUSDT_PERP.A/1m``.
+
+What an author's method raises becomes one of ``quant_framework.errors``: those stay what they are, ``OSError`` (and so
+``ConnectionError`` and ``TimeoutError``) becomes ``UnavailableError``, which is tried again, ``ValueError`` and
+``TypeError`` become ``InvalidError``, anything else ``InternalError``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from quant_framework.arguments import Keys, Range, Ranges, Rows
+from quant_framework.results import Progress
+
+if TYPE_CHECKING:
+    from quant_framework._core import Batch, FetchRequest
+    from quant_framework.ingestion.adapters import Fetched
 
 __all__ = [
+    "Answer",
+    "ICheckpoint",
     "ICheckpointStore",
     "IChunkStrategy",
     "IDagBuilder",
@@ -23,28 +36,43 @@ __all__ = [
     "IWorkflowContext",
 ]
 
+T = TypeVar("T")
+
+Answer: TypeAlias = T | Awaitable[T]
+"""What a method answers: the value of a plain one, which runs on a worker thread, or of an ``async`` one, which runs on
+the run's event loop."""
+
 
 @runtime_checkable
 class IDataAdapter(Protocol):
     """A source.
 
-    Used where it has them: ``capability(data_type, timeframe)`` (a dict of ``rows_per_request``, ``weight`` or
-    ``prices`` as ``[(rows up to, weight), ...]``, ``retention_bars``), ``resolve(symbol)`` for names that are not its
-    own, with ``is_exact(symbol)`` for those that are, ``quota_scope`` (what its source limits), ``rate_limit``
-    (arguments of ``AdaptiveRateLimiter``), ``limited_as`` (the name of its preset of limits where that is not
-    ``source``), ``resolve_weight`` (what a look-up costs), ``fingerprint`` (what determines the rows beside their
-    series), ``lookup`` (what determines the meaning of a name), and of a source of files ``file_delay(timeframe)``: so
-    many seconds after its end a bar's file is there, or there is none; chunks are then months or years.
+    Used where it has them: ``capability(data_type, timeframe)`` (an ``AdapterCapability``), ``resolve(symbol)`` for
+    names that are not its own, with ``is_exact(symbol)`` for those that are, ``quota_scope`` (what its source limits),
+    ``rate_limit`` (arguments of ``AdaptiveRateLimiter``), ``limited_as`` (the name of its preset of limits where that
+    is not ``source``), ``resolve_weight`` (what a look-up costs), ``fingerprint`` (what determines the rows beside
+    their series), ``lookup`` (what determines the meaning of a name), and of a source of files
+    ``file_delay(timeframe)``: so many seconds after its end a bar's file is there, or there is none; chunks are then
+    months or years.
     """
 
-    source: str
+    @property
+    def source(self) -> str:
+        """Name of the source, the first part of its series' keys; an attribute will do."""
+        ...
 
-    def fetch(self, request: Any) -> Any:
-        """The rows of ``request`` (``series, data_type, symbol, timeframe, start, end``).
+    def fetch(self, request: FetchRequest, /) -> Answer[Rows | Fetched | None]:
+        """The rows of ``request``; ``None`` for none, or ``Fetched`` where there is more to say.
 
-        As Arrow data, a DataFrame, a dict of columns, or a list of dicts or rows in schema order; or ``Fetched`` with
-        these, where there is more to say.
+        Asks once, without waiting for quota and without retries: both are the workflow's.
+
+        Raises:
+            RateLimitedError: the source refused, with ``until=`` where it says when to come back.
+            UnavailableError: it did not answer as it should; the request is sent again.
+            InvalidError: there is no such series.
+
         """
+        ...
 
 
 @runtime_checkable
@@ -55,42 +83,81 @@ class IDataWriter(Protocol):
     ``remove(series, range)`` (of a chunk that a killed run left, once its rows are durable under other names).
     """
 
-    def write(self, series: str, range: tuple[datetime, datetime], batch: Any) -> Any:
-        """Write durably and answer ``{"uri", "rows", "bytes"}`` or ``None``; twice is once.
+    def write(self, series: str, range: Range, batch: Batch, /) -> Answer[Mapping[str, Any] | None]:
+        """Write durably and answer ``uri, rows, bytes`` or ``None``; twice is once.
 
-        ``batch`` speaks the Arrow PyCapsule interface.
+        ``range`` is the chunk's; ``batch`` speaks the Arrow PyCapsule interface, with ``ts`` in milliseconds UTC.
         """
+        ...
+
+
+class ICheckpoint(Protocol):
+    """What a store knows of one series. ``cursor`` and ``fingerprint`` (texts) are used where it has them."""
+
+    @property
+    def data(self) -> Iterable[Range]:
+        """Ranges with rows."""
+        ...
+
+    @property
+    def empty(self) -> Iterable[Range]:
+        """Ranges for which the source had nothing."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Raised by a reset, from 0."""
+        ...
 
 
 @runtime_checkable
 class ICheckpointStore(Protocol):
-    """What is remembered per series; commits merge."""
+    """What is remembered per series; commits merge.
 
-    def load(self, series: str) -> Any:
-        """An object with ``data``, ``empty`` (lists of ranges) and ``generation``, or ``None``."""
+    What methods other than ``load``, ``list`` and ``reset`` answer does not matter.
+    """
 
-    def commit(self, series: str, data: Any = None, empty: Any = None, **facts: Any) -> Any:
-        """Merge ranges in; durable on return."""
+    def load(self, series: str, /) -> Answer[ICheckpoint | None]:
+        """What is known of ``series``, or ``None``."""
+        ...
 
-    def list(self, prefix: str) -> Any:
+    def commit(
+        self,
+        series: str,
+        /,
+        data: Ranges | None = None,
+        empty: Ranges | None = None,
+        *,
+        generation: int = 0,
+        cursor: str | None = None,
+        fingerprint: str | None = None,
+    ) -> Answer[object]:
+        """Merge ranges in; durable on return. A ``generation`` below the stored one changes nothing."""
+        ...
+
+    def list(self, prefix: str, /) -> Answer[Keys]:
         """Keys that start with ``prefix``."""
+        ...
 
-    def delete(self, series: str) -> Any:
-        """Forget ``series``."""
+    def delete(self, series: str, /) -> Answer[object]:
+        """Forget ``series``; no error where it is absent."""
+        ...
 
-    def reset(self, series: str) -> Any:
+    def reset(self, series: str, /) -> Answer[int]:
         """Start an empty generation and answer its number."""
+        ...
 
 
 @runtime_checkable
 class IChunkStrategy(Protocol):
-    """How a range is cut. ``observe(answer)`` is used where it has one.
+    """How a range is cut; plain, never ``async``. ``observe(answer)`` is used where it has one.
 
     ``answer`` is a dict of ``timeframe, bars, rows, seconds, truncated``.
     """
 
-    def generate_chunks(self, start: datetime, end: datetime, timeframe: str) -> Iterable[tuple[datetime, datetime]]:
-        """The chunks of ``[start, end)`` in order."""
+    def generate_chunks(self, start: datetime, end: datetime, timeframe: str, /) -> Iterable[Range]:
+        """The chunks of ``[start, end)`` in order; the first is fetched next, and the rest is asked for again."""
+        ...
 
 
 @runtime_checkable
@@ -101,16 +168,18 @@ class IRateLimiter(Protocol):
     to ask again or ``None``.
     """
 
-    def acquire(self, weight: int = 1) -> Any:
+    def acquire(self, weight: int = 1, /) -> Answer[float | None]:
         """Wait for a permit; the seconds waited."""
+        ...
 
 
 @runtime_checkable
 class IProgressReporter(Protocol):
     """Where progress goes, on the event loop's thread."""
 
-    def report(self, progress: Mapping[str, Any]) -> None:
-        """Counters of the run so far: ``chunks_planned, chunks_done, records_written, ...``."""
+    def report(self, progress: Progress, /) -> None:
+        """Take the counters of the run so far."""
+        ...
 
 
 @runtime_checkable
@@ -119,17 +188,20 @@ class IWorkflowContext(Protocol):
 
     def get_state(self, key: str, task_id: str | None = None) -> Any:
         """A value, or ``None``."""
+        ...
 
     def set_state(self, key: str, value: Any) -> None:
         """Remember a value."""
+        ...
 
 
 @runtime_checkable
 class IWorkflow(Protocol):
     """A piece of work."""
 
-    async def execute(self, context: IWorkflowContext) -> dict[str, Any]:
-        """Run and answer a dict with at least ``status``."""
+    async def execute(self, context: IWorkflowContext) -> Mapping[str, Any]:
+        """Run and answer a dict with at least ``status``; see ``quant_framework.results``."""
+        ...
 
 
 @runtime_checkable
@@ -138,6 +210,7 @@ class IOperator(Protocol):
 
     def execute(self, context: Any) -> Any:
         """Run the task."""
+        ...
 
 
 @runtime_checkable
@@ -146,6 +219,8 @@ class IDagBuilder(Protocol):
 
     def validate(self) -> tuple[bool, list[str]]:
         """Whether the configuration is right, and everything that is not."""
+        ...
 
     def build(self) -> Any:
         """The DAG."""
+        ...

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
+from quant_framework.arguments import Ranges
 from quant_framework.errors import InvalidError
+from quant_framework.results import StagedReference
 
 KIND = "quant_framework.staged"
 SHAPE = "a dict as a fetch task returns it: kind, series, ranges, bars, stage"
@@ -29,18 +31,28 @@ class Staged:
     bars: int
     stage: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> StagedReference:
         """Plain JSON for an XCom."""
-        return {"kind": KIND, **asdict(self), "ranges": [list(pair) for pair in self.ranges]}
+        plain = {"kind": KIND, **asdict(self), "ranges": [list(pair) for pair in self.ranges]}
+        return cast("StagedReference", plain)
 
     @classmethod
     def parse(cls, value: Any, origin: str) -> Staged:
-        """A reference from an XCom; ``InvalidError`` that names ``origin`` and what is wrong with it."""
+        """A reference from an XCom.
+
+        Args:
+            value: what was returned.
+            origin: who returned it, for the error.
+
+        Raises:
+            InvalidError: it is none; names ``origin`` and what is wrong.
+
+        """
         if not isinstance(value, dict) or value.get("kind") != KIND:
             is_dict = isinstance(value, dict)
             shown = f"a dict of {sorted(map(str, value))[:8]}" if is_dict else f"a {type(value).__name__}"
             raise InvalidError(f"{origin} must be {SHAPE}; it is {shown}")
-        series, ranges, bars, stage = (value.get(name) for name in ("series", "ranges", "bars", "stage"))
+        series, ranges, bars, stage = (cast("Any", value).get(name) for name in ("series", "ranges", "bars", "stage"))
         wrong = [
             name
             for name, fine in {
@@ -56,7 +68,7 @@ class Staged:
             raise InvalidError(f"{origin} must be {SHAPE}; {shown}")
         return cls(series, tuple((low, high) for low, high in ranges), bars, stage)
 
-    def moments(self) -> list[tuple[datetime, datetime]]:
+    def moments(self) -> Ranges:
         """The ranges as aware datetimes."""
         return [(moment(low), moment(high)) for low, high in self.ranges]
 

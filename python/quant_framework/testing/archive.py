@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from typing import Any
 from zlib import crc32
 
 from quant_framework.testing.bars import TIMEFRAMES, noise, synthetic
@@ -34,16 +35,19 @@ MICROSECONDS_FROM = datetime(2025, 1, 1, tzinfo=timezone.utc)
 LABELLED_BY_START_FROM = datetime(2026, 6, 25, tzinfo=timezone.utc)
 """Metrics are labelled by the start of their five minutes from here on, before it by the end."""
 DAY = timedelta(days=1)
+Gaps = tuple[tuple[datetime, datetime], ...]
+Rows = tuple[str, str, datetime, datetime, Gaps]
+"""Symbol, interval, start, end, and what is missing."""
 PATH = re.compile(
     r"data/(?P<market>spot|futures/um)/(?P<when>daily|monthly)/(?P<kind>klines|metrics)/(?P<symbol>\w+)/"
     r"(?:(?P<interval>\w+)/(?P=symbol)-(?P=interval)|(?P=symbol)-metrics)-(?P<date>\d{4}-\d\d(?:-\d\d)?)\.zip"
 )
 
 
-def bar(symbol: str, interval: str, at: datetime, market: str = "spot") -> dict[str, float]:
+def bar(symbol: str, interval: str, at: datetime, market: str = "spot") -> dict[str, Any]:
     """The bar that opens at ``at``, as the exchange's REST interface has it: ``o, h, l, c, v, bv, tx``."""
     name = f"{symbol}.A" if market == "spot" else f"{symbol}_PERP.A"
-    return synthetic("ohlcv-history", name, TIMEFRAMES.get(interval, "1min"), int(at.timestamp()))
+    return synthetic("ohlcv-history", name, TIMEFRAMES.get(interval, "1min"), int(at.timestamp())) or {}
 
 
 def open_interest(symbol: str, at: datetime) -> float:
@@ -71,8 +75,10 @@ class OfflineArchive:
         days_late: float = 1,
         months_late: float = 5,
     ) -> None:
-        self.now, self.listed = now, listed
-        self.days_late, self.months_late = timedelta(days=days_late), timedelta(days=months_late)
+        self.now: datetime | None = now
+        self.listed: datetime = listed
+        self.days_late: timedelta = timedelta(days=days_late)
+        self.months_late: timedelta = timedelta(days=months_late)
         self.missing: set[str] = set()
         self.headers: dict[str, bool] = {}
         self._dropped: dict[str, list[tuple[datetime, datetime]]] = {}
@@ -107,9 +113,9 @@ class OfflineArchive:
         if name in self._bodies:
             return self._bodies[name]
         zipped = name.removesuffix(".CHECKSUM")
-        now = self.now or datetime.fromtimestamp(now, timezone.utc)
+        at = self.now or datetime.fromtimestamp(now, timezone.utc)
         try:
-            body = self.file(path.removesuffix(".CHECKSUM"), now)
+            body = self.file(path.removesuffix(".CHECKSUM"), at)
         except ValueError:
             body = None
         if body is None or zipped in self.missing:
@@ -124,23 +130,24 @@ class OfflineArchive:
         if match is None:
             raise ValueError(path)
         market, when, kind, symbol, interval, date = match.group("market", "when", "kind", "symbol", "interval", "date")
-        name, date = path.rpartition("/")[2], date.split("-")
-        start = datetime(*(int(part) for part in date), *([1] if len(date) == 2 else []), tzinfo=timezone.utc)
+        name, parts = path.rpartition("/")[2], [int(part) for part in date.split("-")]
+        year, month, day = (*parts, 1)[:3]
+        start = datetime(year, month, day, tzinfo=timezone.utc)
         end = start + DAY if when == "daily" else (start + 32 * DAY).replace(day=1)
         late = self.days_late if when == "daily" else self.months_late
         is_daily = when == "daily"
-        if len(date) != (3 if is_daily else 2) or not (is_daily or kind == "klines") or end <= self.listed:
+        if len(parts) != (3 if is_daily else 2) or not (is_daily or kind == "klines") or end <= self.listed:
             return None
         if end + late > now:
             return None
         header = self.headers.get(name, market != "spot" or kind == "metrics")
         gaps = (*self._dropped.get(name, ()), (datetime.min.replace(tzinfo=timezone.utc), self.listed))
         rows = (symbol, interval or "5m", start, end, gaps)
-        return _zipped(name, kind, header, market, self._changed.get(name), *rows)
+        return _zipped(name, kind, header, market, self._changed.get(name), rows)
 
 
 @lru_cache(maxsize=512)
-def _zipped(name: str, kind: str, header: bool, market: str, volume: float | None, *rows: object) -> bytes:
+def _zipped(name: str, kind: str, header: bool, market: str, volume: float | None, rows: Rows) -> bytes:
     lines = list(_metrics(*rows) if kind == "metrics" else _klines(market, *rows))
     if volume is not None and lines:
         fields = lines[0].split(",")
@@ -159,7 +166,7 @@ def zip_of(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _opens(interval: str, start: datetime, end: datetime, gaps: tuple) -> Iterator[tuple[datetime, datetime]]:
+def _opens(interval: str, start: datetime, end: datetime, gaps: Gaps) -> Iterator[tuple[datetime, datetime]]:
     """The bars that open in ``[start, end)`` and in none of ``gaps``: their open, and that of the next."""
     at = start
     while at < end:
@@ -169,7 +176,7 @@ def _opens(interval: str, start: datetime, end: datetime, gaps: tuple) -> Iterat
         at = after
 
 
-def _klines(market: str, symbol: str, interval: str, start: datetime, end: datetime, gaps: tuple) -> Iterator[str]:
+def _klines(market: str, symbol: str, interval: str, start: datetime, end: datetime, gaps: Gaps) -> Iterator[str]:
     if interval not in MINUTES and interval != "1mo":
         raise ValueError(interval)
     unit = 1_000_000 if market == "spot" and start >= MICROSECONDS_FROM else 1000
@@ -181,7 +188,7 @@ def _klines(market: str, symbol: str, interval: str, start: datetime, end: datet
         yield f"{times[0]},{prices},{times[1]},{quote:.8f},{one['tx']},{taker:.8f},{taker * one['c']:.8f},0"
 
 
-def _metrics(symbol: str, _: str, start: datetime, end: datetime, gaps: tuple) -> Iterator[str]:
+def _metrics(symbol: str, _: str, start: datetime, end: datetime, gaps: Gaps) -> Iterator[str]:
     shift = timedelta(minutes=5) if start < LABELLED_BY_START_FROM else timedelta(0)
     for at, _after in _opens("5m", start, end, gaps):
         interest = open_interest(symbol, at)

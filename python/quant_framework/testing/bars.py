@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from zlib import crc32
+
+Item = dict[str, Any]
+"""A bar or a point as Coinalyze sends it: ``t`` is its open time in seconds since 1970 UTC."""
 
 STEPS = {
     "1min": 60,
@@ -45,7 +49,14 @@ CONVERTIBLE = frozenset({"open-interest-history", "liquidation-history"})
 
 
 class Number(float):
-    """A number that is sent as it was recorded, digit by digit."""
+    """A number that is sent as it was recorded, digit by digit.
+
+    Args:
+        text: its digits.
+
+    """
+
+    text: str
 
     def __new__(cls, text: str) -> Number:
         """Keep ``text`` beside its value."""
@@ -65,7 +76,7 @@ def noise(seed: int, at: int) -> int:
     return value ^ (value >> 12)
 
 
-def synthetic(kind: str, symbol: str, interval: str, at: int) -> dict | None:
+def synthetic(kind: str, symbol: str, interval: str, at: int) -> Item | None:
     """The item of ``kind`` (such as ``ohlcv-history``) that opens at ``at`` seconds; ``None`` for none."""
     seed = crc32(f"{kind}/{symbol}/{interval}".encode())
     step = LENGTHS[interval]
@@ -92,9 +103,15 @@ def synthetic(kind: str, symbol: str, interval: str, at: int) -> dict | None:
     return base | {"v": trades * 1.125, "bv": trades * 0.5, "tx": trades, "btx": trades // 2}
 
 
-def in_usd(item: dict, symbol: str, interval: str) -> dict:
+def close(symbol: str, interval: str, at: int) -> float:
+    """The synthetic close of the bar that opens at ``at`` seconds."""
+    bar = synthetic("ohlcv-history", symbol, interval, at) or {}
+    return float(bar["c"])
+
+
+def in_usd(item: Item, symbol: str, interval: str) -> Item:
     """``item`` with its values times the bar's synthetic close."""
-    price = synthetic("ohlcv-history", symbol, interval, item["t"])["c"]
+    price = close(symbol, interval, item["t"])
     return {key: value if key == "t" else value * price for key, value in item.items()}
 
 
@@ -121,7 +138,7 @@ def _months(start: int, end: int) -> list[int]:
     return [at for at in firsts if start <= at <= end]
 
 
-def text(items: list[dict]) -> str:
+def text(items: list[Item]) -> str:
     """Items as JSON without brackets; recorded numbers keep their digits."""
 
     def number(value: float | None) -> str:
@@ -135,10 +152,17 @@ class Recorded:
     """Candles of a folder: ``<symbol>_<timeframe>.csv`` or ``.parquet`` with ``ts_ms, open, ..., volume``.
 
     A symbol that names its exchange (``BTCUSDT_PERP.A``) is served under its name, another one as ``<name>.R``.
+
+    Args:
+        folder: that holds them; ``.parquet`` needs pyarrow.
+
+    Raises:
+        ValueError: there are none.
+
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.series: dict[tuple[str, str], dict[int, dict]] = {}
+        self.series: dict[tuple[str, str], dict[int, Item]] = {}
         for path in sorted(Path(folder).iterdir()):
             name, _, timeframe = path.stem.rpartition("_")
             if path.suffix in (".csv", ".parquet") and timeframe in TIMEFRAMES:
@@ -148,7 +172,7 @@ class Recorded:
             raise ValueError(f"no recorded candles such as BTC_1m.csv in {folder}")
 
     @staticmethod
-    def _read(path: Path) -> dict[int, dict]:
+    def _read(path: Path) -> dict[int, Item]:
         if path.suffix == ".csv":
             with path.open(newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -163,7 +187,7 @@ class Recorded:
             items[at] = {"t": at} | {key: Number(str(row[column])) for key, column in keys.items()}
         return items
 
-    def item(self, kind: str, symbol: str, interval: str, at: int) -> dict | None:
+    def item(self, kind: str, symbol: str, interval: str, at: int) -> Item | None:
         """The recorded item that opens at ``at`` seconds, if there is one."""
         return self.series.get((symbol, interval), {}).get(at) if kind == "ohlcv-history" else None
 

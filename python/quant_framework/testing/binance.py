@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from quant_framework.testing import bars
+from quant_framework.testing.bars import Item
 from quant_framework.testing.faults import Fault, spoil
 from quant_framework.testing.limits import Limits, Verdict
+from quant_framework.testing.markets import Market
 from quant_framework.testing.protocols import BadRequestError, Protocol, Request
 from quant_framework.testing.quota import Answer, headers, refusal
 
@@ -60,8 +62,8 @@ def refuse(code: int, text: str = "") -> BadRequestError:
 class Binance(Protocol):
     """``/api/v3``, ``/fapi/v1`` and ``/futures/data``; of ``/dapi/v1`` the list of markets, which is empty."""
 
-    prefixes: ClassVar = ("api/", "fapi/", "dapi/", "futures/data/")
-    limits: ClassVar = {
+    prefixes: ClassVar[tuple[str, ...]] = ("api/", "fapi/", "dapi/", "futures/data/")
+    limits: ClassVar[Mapping[str, Limits]] = {
         "binance": Limits((6000, 60.0, "fixed"), ban=BAN, quota_headers="mbx"),
         "binance_usdm": Limits((2400, 60.0, "fixed"), ban=BAN, quota_headers="mbx"),
         "binance_data": Limits((1000, 300.0, "fixed"), quota_headers="mbx"),
@@ -137,7 +139,7 @@ def _listing(exchange: OfflineExchange, venue: str | None, symbol: str | None) -
     return _json({"timezone": "UTC", "serverTime": int(exchange.now() * 1000), "rateLimits": [], "symbols": shown})
 
 
-def _market(exchange: OfflineExchange, venue: str, query: dict[str, str]) -> dict:
+def _market(exchange: OfflineExchange, venue: str, query: dict[str, str]) -> Market:
     symbol = query.get("symbol")
     if not symbol:
         raise refuse(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
@@ -191,7 +193,7 @@ def _times(exchange: OfflineExchange, query: dict[str, str]) -> tuple[int | None
 
 
 def _chosen(
-    opens: Callable[[int, int], object], start: int | None, end: int, step: int, first: int, rows: int
+    opens: Callable[[int, int], Iterable[int]], start: int | None, end: int, step: int, first: int, rows: int
 ) -> list[int]:
     """The first ``rows`` times of ``[start, end]`` (seconds) from ``first`` on; without a start the last ones."""
     if start is None:
@@ -229,7 +231,8 @@ def _klines(venue: str, kind: str) -> Callable[[OfflineExchange, Request, Fault 
 def _synthetic(name: str, interval: str, first: int, last: int) -> bytes:
     """Closed bars; the same in every run, so made once."""
     return _text(
-        [bars.synthetic("ohlcv-history", name, interval, at) for at in bars.opens(interval, first, last)], interval
+        [bars.synthetic("ohlcv-history", name, interval, at) or {} for at in bars.opens(interval, first, last)],
+        interval,
     )
 
 
@@ -240,7 +243,7 @@ def _name(exchange: OfflineExchange, venue: str, symbol: str) -> str:
     return f"{symbol}_PERP.A" if venue == "binance_usdm" else f"{symbol}.A"
 
 
-def _forming(item: dict) -> dict:
+def _forming(item: Item) -> Item:
     """A bar so far: half of its volume, back at its open."""
     half = {key: item[key] / 2 for key in ("v", "bv") if key in item} | {
         key: item[key] // 2 for key in ("tx", "btx") if key in item
@@ -252,8 +255,8 @@ def _quoted(value: float | None) -> str:
     return "null" if value is None else f'"{value!r}"'
 
 
-def _text(items: list[dict], interval: str) -> bytes:
-    def row(item: dict) -> str:
+def _text(items: list[Item], interval: str) -> bytes:
+    def row(item: Item) -> str:
         prices = ",".join(_quoted(item[key]) for key in "ohlcv")
         price = item["c"] or 0.0
         quote, taken = item["v"] * price, item.get("bv", 0.0)
@@ -281,7 +284,7 @@ def _open_interest(exchange: OfflineExchange, request: Request, fault: Fault | N
     name = _name(exchange, "binance_usdm", market["symbol"])
     items = exchange.items("open-interest-history", name, interval, opens)
     items = items if fault is None else spoil(items, fault, step)
-    price = bars.synthetic("ohlcv-history", name, interval, 0)["c"]
+    price = bars.close(name, interval, 0)
     points = [
         f'{{"symbol":"{market["symbol"]}","sumOpenInterest":{_quoted(item["c"])},'
         f'"sumOpenInterestValue":"{(item["c"] or 0) * price:.8f}","timestamp":{(item["t"] + step) * 1000}}}'
@@ -292,8 +295,8 @@ def _open_interest(exchange: OfflineExchange, request: Request, fault: Fault | N
 
 def funding(symbol: str, hours: int, at: int) -> tuple[int, float]:
     """Time (milliseconds, a little late) and rate of what is settled at ``at`` seconds."""
-    item = bars.synthetic("funding-rate-history", f"{symbol}_PERP.A", f"{hours}hour", at)
-    return at * 1000 + at // 3600 % 17, item["c"]
+    item = bars.synthetic("funding-rate-history", f"{symbol}_PERP.A", f"{hours}hour", at) or {}
+    return at * 1000 + at // 3600 % 17, float(item["c"])
 
 
 def _funding(exchange: OfflineExchange, request: Request, fault: Fault | None) -> Answer:

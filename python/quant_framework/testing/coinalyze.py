@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from quant_framework.testing import bars
@@ -66,6 +67,7 @@ class Coinalyze(Protocol):
             if _bars(*arguments) > exchange.limits.most_bars:
                 raise BadRequestError(f"at most {exchange.limits.most_bars} bars a request")
             return Answer(200, {}, exchange.history(request.path, *arguments, fault))
+        lists: dict[str, Callable[[], object]]
         lists = {"future-markets": exchange.markets, "spot-markets": exchange.spots, "exchanges": lambda: EXCHANGES}
         if request.path not in lists:
             return Answer(404, {}, message("not found"))

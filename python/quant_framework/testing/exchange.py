@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from quant_framework.testing import bars, markets
 from quant_framework.testing.archive import OfflineArchive
+from quant_framework.testing.bars import Item
 from quant_framework.testing.faults import Fault, FaultBox, spoil
-from quant_framework.testing.limits import Limits, Meter, Verdict
+from quant_framework.testing.limits import Limits, Meter, Verdict, WindowsGiven
+from quant_framework.testing.markets import Market
 from quant_framework.testing.server import PROTOCOLS, Server
 
 KEPT_POINTS = 2000
@@ -22,7 +25,7 @@ MAIN = "coinalyze"
 
 
 def _limits(
-    limit: Limits | Iterable | None, others: Mapping[str, Limits | Iterable | None], retry_after: bool | str
+    limit: Limits | WindowsGiven, others: Mapping[str, Limits | WindowsGiven], retry_after: bool | str
 ) -> dict[str, Limits]:
     """Every limit by name."""
     known = {name: one for protocol in PROTOCOLS for name, one in protocol.limits.items()}
@@ -59,36 +62,41 @@ class OfflineExchange:
         limits: what else is limited, by name (``usage``, ``set_limit``, ``spend`` and ``ask`` take these names), in the
             same forms as ``limit``; by default each protocol's true limits, or none where ``limit`` is ``None``.
 
+    Raises:
+        ValueError: no such limit, or no candles in ``recorded``.
+
     """
 
     def __init__(
         self,
         recorded: str | Path | None = None,
-        limit: Limits | Iterable | None = (40, 60.0),
+        limit: Limits | WindowsGiven = (40, 60.0),
         retention: bool = False,
         api_key: str | None = "offline",
         now: Callable[[], float] = time.time,
         retry_after: bool | str = True,
         latency: float = 0.0,
-        markets: Sequence[dict] | None = None,
+        markets: Sequence[Market] | None = None,
         faults: Iterable[Fault] = (),
         port: int = 0,
-        limits: Mapping[str, Limits | Iterable | None] | None = None,
+        limits: Mapping[str, Limits | WindowsGiven] | None = None,
     ) -> None:
-        self.recorded = bars.Recorded(recorded) if recorded else None
-        self.retention, self.api_key = retention, api_key
-        self.now, self.latency = now, latency
-        self.faults = FaultBox(faults)
-        self.ledger: list[dict] = []
-        self.archive = OfflineArchive()
+        self.recorded: bars.Recorded | None = bars.Recorded(recorded) if recorded else None
+        self.retention: bool = retention
+        self.api_key: str | None = api_key
+        self.now: Callable[[], float] = now
+        self.latency: float = latency
+        self.faults: FaultBox = FaultBox(faults)
+        self.ledger: list[dict[str, Any]] = []
+        self.archive: OfflineArchive = OfflineArchive()
         self._markets = self._listed() if markets is None else list(markets)
-        self.listings = self._listings()
+        self.listings: dict[str, list[Market]] = self._listings()
         self._lock = threading.Lock()
         self._meters = {name: Meter(one) for name, one in _limits(limit, limits or {}, retry_after).items()}
         self._server = Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
-    def _listed(self) -> list[dict]:
+    def _listed(self) -> list[Market]:
         if self.recorded is None:
             return list(markets.FUTURES)
         symbols = dict.fromkeys(symbol for symbol, _ in self.recorded.series)
@@ -99,7 +107,7 @@ class OfflineExchange:
         symbols = dict.fromkeys(symbol for symbol, _ in self.recorded.series) if self.recorded else {}
         return {re.sub("[^A-Z0-9]", "", symbol.rpartition(".")[0].upper()): symbol for symbol in symbols}
 
-    def _listings(self) -> dict[str, list[dict]]:
+    def _listings(self) -> dict[str, list[Market]]:
         if self.recorded is None:
             return markets.binance_listings()
         return {
@@ -141,15 +149,15 @@ class OfflineExchange:
                 meter.reset()
         self.faults.clear()
 
-    def markets(self) -> list[dict]:
+    def markets(self) -> list[Market]:
         """What ``/future-markets`` lists."""
         return list(self._markets)
 
-    def spots(self) -> list[dict]:
+    def spots(self) -> list[Market]:
         """What ``/spot-markets`` lists; recorded candles are listed as futures."""
         return [] if self.recorded else list(markets.SPOTS)
 
-    def candles(self, symbol: str, interval: str, start: int, end: int) -> list[tuple]:
+    def candles(self, symbol: str, interval: str, start: int, end: int) -> list[tuple[float, ...]]:
         """The closed bars that open in ``[start, end)`` seconds: ``(t, o, h, l, c, v)``."""
         end = min(end, int(self.now()) - bars.STEPS[interval] + 1)
         items = self._items("ohlcv-history", symbol, interval, start, end - 1)
@@ -160,14 +168,14 @@ class OfflineExchange:
         """What is enforced."""
         return self._meters[MAIN].limits
 
-    def set_limit(self, limit: Limits | Iterable | None, name: str = MAIN) -> None:
+    def set_limit(self, limit: Limits | WindowsGiven, name: str = MAIN) -> None:
         """Enforce ``limit`` from now on, with what was spent before; a short form changes the windows alone."""
         with self._lock:
             if not isinstance(limit, Limits):
                 limit = replace(self._meters[name].limits, windows=limit)
             self._meters[name].change(limit)
 
-    def usage(self, name: str = MAIN) -> list[dict]:
+    def usage(self, name: str = MAIN) -> list[dict[str, float]]:
         """Each window's ``weight``, ``seconds``, ``peak`` and ``accepted``.
 
         ``peak`` is the greatest weight accepted in one window of that length since it was set, ``accepted`` all that
@@ -223,10 +231,10 @@ class OfflineExchange:
             start = max(start, now - KEPT_POINTS * bars.STEPS[interval])
         return start, min(end, now)
 
-    def _items(self, kind: str, symbol: str, interval: str, start: int, end: int) -> list[dict]:
+    def _items(self, kind: str, symbol: str, interval: str, start: int, end: int) -> list[Item]:
         return self.items(kind, symbol, interval, bars.opens(interval, *self._kept(interval, start, end)))
 
-    def items(self, kind: str, symbol: str, interval: str, opens: Iterable[int]) -> list[dict]:
+    def items(self, kind: str, symbol: str, interval: str, opens: Iterable[int]) -> list[Item]:
         """The items of ``kind`` that open at ``opens`` (seconds), where there are such."""
         item = self.recorded.item if self.recorded else bars.synthetic
         return [found for at in opens if (found := item(kind, symbol, interval, at))]

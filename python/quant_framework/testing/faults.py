@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from quant_framework.testing.bars import Item
+
 STATUSES = frozenset({"418", "429", "500", "503"})
 """Faults that are an answer's status; they cost no quota."""
 
@@ -40,6 +42,9 @@ class Fault:
         after: pass so many matching requests first.
         value: seconds of ``latency``, Retry-After of ``418`` and ``429`` (none: without), rows of ``truncated_rows``.
 
+    Raises:
+        ValueError: no such kind.
+
     """
 
     kind: str
@@ -59,7 +64,12 @@ class Fault:
 
 
 class FaultBox:
-    """The faults still to come; each request takes at most one."""
+    """The faults still to come; each request takes at most one.
+
+    Args:
+        faults: those that are known already.
+
+    """
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._faults = [replace(fault) for fault in faults]
@@ -91,7 +101,7 @@ class FaultBox:
         return None
 
 
-def spoil(items: list[dict], fault: Fault, step: int) -> list[dict]:
+def spoil(items: list[Item], fault: Fault, step: int) -> list[Item]:
     """``items`` of one history as ``fault`` makes them."""
     if fault.kind == "truncated_rows":
         return items[: int(fault.value or 1)]

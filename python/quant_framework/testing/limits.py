@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 REFUSED = 429
 """What a refusal means, whatever it is answered with."""
@@ -15,6 +15,13 @@ REFUSED = 429
 RETRY_AFTER = (True, "seconds", "float", "date", False)
 REFUSALS = ("status", "retcode", "code")
 QUOTA_HEADERS = (None, "mbx", "ietf", "ratelimit-draft", "x-ratelimit", "x-ratelimit-epoch", "x-ratelimit-ms", "bapi")
+
+
+WindowGiven = tuple[int, float] | tuple[int, float, str]
+"""``(weight, seconds)`` or ``(weight, seconds, kind)``; see ``Window``."""
+
+WindowsGiven = WindowGiven | Iterable[WindowGiven] | None
+"""One window, several, or none."""
 
 
 class Window(NamedTuple):
@@ -29,8 +36,13 @@ class Window(NamedTuple):
     kind: str = "rolling"
 
     @classmethod
-    def of(cls, given: Sequence) -> Window:
-        """``(weight, seconds)`` or ``(weight, seconds, kind)``, checked."""
+    def of(cls, given: Sequence[Any]) -> Window:
+        """``(weight, seconds)`` or ``(weight, seconds, kind)``, checked.
+
+        Raises:
+            ValueError: another kind, or no weight or seconds above 0.
+
+        """
         window = cls(*given)
         if window.kind not in _COUNTERS:
             raise ValueError(f"unknown window {window.kind!r}; use rolling or fixed")
@@ -39,9 +51,9 @@ class Window(NamedTuple):
         return window
 
 
-def windows(limit: Iterable | None) -> tuple[Window, ...]:
+def windows(limit: WindowsGiven) -> tuple[Window, ...]:
     """One window, several, or none."""
-    given = [] if limit is None else list(limit)
+    given: list[Any] = [] if limit is None else list(limit)
     if given and isinstance(given[0], (int, float)):
         given = [given]
     return tuple(Window.of(window) for window in given)
@@ -66,9 +78,12 @@ class Limits:
             for one window tell of the one with the least share left.
         counts_refused: whether a refused request counts too.
 
+    Raises:
+        ValueError: a window without weight or length, or an option that cannot be.
+
     """
 
-    windows: Iterable | None = ((40, 60.0),)
+    windows: WindowsGiven = ((40, 60.0),)
     prices: Sequence[tuple[int, int]] | None = None
     retry_after: bool | str = True
     ban: tuple[int, float] | None = None
@@ -85,8 +100,13 @@ class Limits:
         if self.prices is not None and (not self.prices or list(self.prices) != sorted(self.prices)):
             raise ValueError("prices must ascend by bars")
 
+    @property
+    def checked(self) -> tuple[Window, ...]:
+        """The windows, whatever form they were given in."""
+        return cast("tuple[Window, ...]", self.windows)
+
     @classmethod
-    def of(cls, limit: Limits | Iterable | None, retry_after: bool | str = True) -> Limits:
+    def of(cls, limit: Limits | WindowsGiven, retry_after: bool | str = True) -> Limits:
         """``limit`` itself, or its short form: windows alone."""
         return limit if isinstance(limit, Limits) else cls(limit, retry_after=retry_after)
 
@@ -139,15 +159,39 @@ class Verdict(NamedTuple):
 
 
 class _Counter:
-    """What one window has counted; ``now`` never goes back."""
+    """What one window has counted; ``now`` never goes back.
+
+    Args:
+        window: the window.
+
+    """
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.used = self.accepted = self.peak = 0
+        self.used: int = 0
+        self.accepted: int = 0
+        self.peak: int = 0
 
     def fits(self, weight: int) -> bool:
         """Whether there is room for ``weight`` now."""
         return self.used + weight <= self.window.weight
+
+    def advance(self, now: float) -> None:
+        """Let go of what does not count any more."""
+        raise NotImplementedError
+
+    def release(self, weight: int, accepted: int) -> None:
+        """Count so much less."""
+        self.used -= weight
+        self.accepted -= accepted
+
+    def wait(self, now: float, weight: int) -> float:
+        """Seconds until ``weight`` would fit; infinite where it never will."""
+        raise NotImplementedError
+
+    def reset(self, now: float) -> float:
+        """Seconds until nothing counts any more."""
+        raise NotImplementedError
 
     def take(self, now: float, weight: int, accepted: bool) -> None:
         """Count a request of ``now``."""
@@ -168,8 +212,7 @@ class Rolling(_Counter):
         """Let go of what has left the span."""
         while self._taken and self._taken[0][0] + self.window.seconds <= now:
             _, weight, accepted = self._taken.popleft()
-            self.used -= weight
-            self.accepted -= weight if accepted else 0
+            self.release(weight, weight if accepted else 0)
 
     def take(self, now: float, weight: int, accepted: bool) -> None:
         """Count a request of ``now``."""
@@ -197,13 +240,14 @@ class Fixed(_Counter):
 
     def __init__(self, window: Window) -> None:
         super().__init__(window)
-        self._index = -math.inf
+        self._index: float = -math.inf
 
     def advance(self, now: float) -> None:
         """Begin again where a multiple has passed; a clock set back stays in its window."""
         index = now // self.window.seconds
         if index > self._index:
-            self._index, self.used, self.accepted = index, 0, 0
+            self._index = index
+            self.release(self.used, self.accepted)
 
     def wait(self, now: float, weight: int) -> float:
         """Seconds until ``weight`` would fit; infinite where it never will."""
@@ -216,17 +260,24 @@ class Fixed(_Counter):
         return (self._index + 1) * self.window.seconds - now
 
 
-_COUNTERS = {"rolling": Rolling, "fixed": Fixed}
+_COUNTERS: dict[str, type[_Counter]] = {"rolling": Rolling, "fixed": Fixed}
 
 
 class Meter:
-    """Enforces ``limits``; who shares one holds a lock."""
+    """Enforces limits; who shares one holds a lock.
+
+    Args:
+        limits: what is enforced.
+        monotonic: seconds for rolling windows.
+        wall: epoch seconds for fixed windows.
+
+    """
 
     def __init__(
         self, limits: Limits, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
     ) -> None:
         self._monotonic, self._wall = monotonic, wall
-        self.limits = limits
+        self.limits: Limits = limits
         self.reset()
 
     def reset(self) -> None:
@@ -235,13 +286,13 @@ class Meter:
         self._refused: deque[float] = deque()
         self._ban_ends = {"rolling": -math.inf, "fixed": -math.inf}
         self._total = 0
-        self._counters = [_COUNTERS[window.kind](window) for window in self.limits.windows]
+        self._counters = [_COUNTERS[window.kind](window) for window in self.limits.checked]
 
     def change(self, limits: Limits) -> None:
         """Enforce ``limits`` from now on, with what was spent before; a window that stays keeps its peak."""
         peaks = {counter.window: counter.peak for counter in self._counters}
         self.limits = limits
-        self._counters = [_COUNTERS[window.kind](window) for window in limits.windows]
+        self._counters = [_COUNTERS[window.kind](window) for window in limits.checked]
         for counter in self._counters:
             for clocks, weight, accepted in self._log:
                 counter.advance(clocks[counter.window.kind])
@@ -268,7 +319,7 @@ class Meter:
             self._refuse(clocks)
         return self._verdict(clocks, 200 if accepted else REFUSED, weight)
 
-    def usage(self) -> list[dict]:
+    def usage(self) -> list[dict[str, float]]:
         """Each window's ``weight`` and ``seconds``, the greatest weight accepted in one, and all that was accepted."""
         return [
             {
@@ -296,7 +347,7 @@ class Meter:
         if self.limits.ban is None:
             return
         (most, seconds), now = self.limits.ban, clocks["rolling"]
-        longest = max(window.seconds for window in self.limits.windows)
+        longest = max(window.seconds for window in self.limits.checked)
         self._refused.append(now)
         while self._refused[0] + longest <= now:
             self._refused.popleft()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+Market = dict[str, Any]
+"""An entry of a list of markets."""
+
 NAMES = ("BTC", "ETH", "SOL", "BNB", "XRP", "DOGE", "ADA", "LINK")
 EXCHANGES = ({"name": "Binance", "code": "A"}, {"name": "Bybit", "code": "6"}, {"name": "Coinbase", "code": "C"})
 
 
-def future(symbol: str, base: str, quote: str = "USDT", margined: str = "STABLE") -> dict:
+def future(symbol: str, base: str, quote: str = "USDT", margined: str = "STABLE") -> Market:
     """A perpetual future as ``/future-markets`` lists it."""
     return {
         "symbol": symbol,
@@ -24,7 +29,7 @@ def future(symbol: str, base: str, quote: str = "USDT", margined: str = "STABLE"
     }
 
 
-def spot(symbol: str, base: str, quote: str = "USD") -> dict:
+def spot(symbol: str, base: str, quote: str = "USD") -> Market:
     """A spot market as ``/spot-markets`` lists it."""
     return {
         "symbol": symbol,
@@ -57,7 +62,7 @@ LISTED = {
 """First bars on Binance's spot and USD-M exchanges (seconds), about as they were."""
 
 
-def binance_spot(base: str, quote: str = "USDT", listed: int = 0) -> dict:
+def binance_spot(base: str, quote: str = "USDT", listed: int = 0) -> Market:
     """A market as ``/api/v3/exchangeInfo`` lists it; ``listed`` (seconds) is not told there."""
     return {
         "symbol": base + quote,
@@ -77,7 +82,7 @@ def binance_spot(base: str, quote: str = "USDT", listed: int = 0) -> dict:
     }
 
 
-def binance_usdm(base: str, quote: str = "USDT", listed: int = 0, funding_hours: int = 8) -> dict:
+def binance_usdm(base: str, quote: str = "USDT", listed: int = 0, funding_hours: int = 8) -> Market:
     """A perpetual as ``/fapi/v1/exchangeInfo`` lists it; how often it is funded is not told there."""
     return {
         "symbol": base + quote,
@@ -101,7 +106,7 @@ def binance_usdm(base: str, quote: str = "USDT", listed: int = 0, funding_hours:
     }
 
 
-def binance_listings() -> dict[str, list[dict]]:
+def binance_listings() -> dict[str, list[Market]]:
     """The default markets of Binance's exchanges; SOL is funded every four hours."""
     spot = [binance_spot(name, listed=LISTED[name][0]) for name in NAMES]
     usdm = [binance_usdm(name, listed=LISTED[name][1], funding_hours=4 if name == "SOL" else 8) for name in NAMES]

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class BadRequestError(ValueError):
-    """What an exchange answers 400 to; ``code`` is its number in the protocol, where it has numbers."""
+    """What an exchange answers 400 to.
+
+    Args:
+        text: why.
+        code: its number in the protocol, where it has numbers.
+
+    """
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)

@@ -34,8 +34,8 @@ def headers(verdict: Verdict) -> dict[str, str]:
         return {}
     if style == "mbx":
         # Two windows of one length share a header: the fuller one's.
-        levels = sorted(levels, key=lambda level: level.used)
-        return {f"X-MBX-USED-WEIGHT-{_unit(level)[0]}": str(level.used) for level in levels}
+        ascending = sorted(levels, key=lambda level: level.used)
+        return {f"X-MBX-USED-WEIGHT-{_unit(level)[0]}": str(level.used) for level in ascending}
     if style == "ietf":
         return _ietf(levels)
     level = _tightest(levels)

@@ -28,7 +28,13 @@ def protocol_of(path: str) -> Protocol:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one exchange on loopback."""
+    """Serves one exchange on loopback.
+
+    Args:
+        exchange: what answers.
+        port: 0 takes a free one.
+
+    """
 
     daemon_threads = True
     request_queue_size = 128
@@ -37,17 +43,17 @@ class Server(ThreadingHTTPServer):
         self.exchange = exchange
         super().__init__(("127.0.0.1", port), _Handler)
 
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a client that was killed breaks its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]  # it is made for this one alone
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
     def do_GET(self) -> None:
@@ -99,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, body = int(fault.kind), message("injected")
         is_broken = fault is not None and fault.kind in ("disconnect", "truncated_body")
         exchange.record(path=path, weight=0, status=0 if is_broken else status)
-        if is_broken:
+        if fault is not None and is_broken:
             self._break_off(body if fault.kind == "truncated_body" else b"")
         else:
             self._send(status, body)

@@ -116,7 +116,9 @@ def check_options(what: str, options: Any, target: Any) -> list[str]:
 
 
 def _parameters(part: type) -> list[str]:
-    return [name for name in inspect.signature(part.__init__).parameters if name not in ("self", "args", "kwargs")]
+    return [
+        name for name in inspect.signature(vars(part)["__init__"]).parameters if name not in ("self", "args", "kwargs")
+    ]
 
 
 def one_line(error: Exception) -> str:

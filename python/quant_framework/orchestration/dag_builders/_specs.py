@@ -39,9 +39,10 @@ def _built(spec: dict[str, Any]) -> DAG:
         arguments["default_args"] = _made(spec["default_args"])
     builder = _imported(BUILDERS[spec["type"]])(spec["dag_id"], operator_options=options, **arguments)
     try:
-        return builder.build()
+        dag: DAG = builder.build()
     except InvalidError as error:
         raise InvalidError(error.message.removeprefix(f"DAG {spec['dag_id']!r}: "), error.hint) from error
+    return dag
 
 
 def _of_tasks(spec: dict[str, Any]) -> DAG:

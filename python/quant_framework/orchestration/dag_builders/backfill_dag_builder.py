@@ -27,7 +27,8 @@ class BackfillDagBuilder(BaseDagBuilder):
 
     def __init__(self, dag_id: str, *positional: Any, start: Any = None, end: Any = None, **options: Any) -> None:
         super().__init__(dag_id, *positional, **options)
-        self.start, self.end = start, end
+        self.start: Any = start
+        self.end: Any = end
 
     def with_range(self, start: str | None = None, end: str | None = None) -> BackfillDagBuilder:
         """Set the range, ISO 8601 texts with time zone."""
@@ -35,7 +36,7 @@ class BackfillDagBuilder(BaseDagBuilder):
 
     def params(self) -> dict[str, Param]:
         """Symbols and range."""
-        moment = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
+        moment: dict[str, Any] = {"type": ["null", "string"], "description": "ISO 8601 with time zone"}
         return super().params() | {name: Param(text(getattr(self, name)), **moment) for name in ("start", "end")}
 
     def timetable(self) -> Any:

@@ -89,15 +89,26 @@ class BaseDagBuilder:
         default_args: dict[str, Any] | None = None,
         **dag_options: Any,
     ) -> None:
-        self.dag_id, self.description, self.schedule = dag_id, description, schedule
-        self.symbols, self.timeframes, self.data_types = symbols, timeframes, data_types
+        self.dag_id: str = dag_id
+        self.description: str | None = description
+        self.schedule: Any = schedule
+        self.symbols: Sequence[str] = symbols
+        self.timeframes: Sequence[str] = timeframes
+        self.data_types: Sequence[str] = data_types
         self.source = source
-        self.lake, self.checkpoint, self.rate_limit = lake, checkpoint, rate_limit
-        self.minio_conn_id, self.postgres_conn_id = minio_conn_id, postgres_conn_id
-        self.market_data_conn_id, self.rate_limit_conn_id = market_data_conn_id, rate_limit_conn_id
-        self.adapter_options, self.pool, self.outlets = adapter_options, pool, outlets
+        self.lake: str | None = lake
+        self.checkpoint: str | None = checkpoint
+        self.rate_limit: str | None = rate_limit
+        self.minio_conn_id: str | None = minio_conn_id
+        self.postgres_conn_id: str | None = postgres_conn_id
+        self.market_data_conn_id: str | None = market_data_conn_id
+        self.rate_limit_conn_id: str | None = rate_limit_conn_id
+        self.adapter_options: dict[str, Any] | None = adapter_options
+        self.pool: str | None = pool
+        self.outlets: Sequence[Asset | AssetAlias | str] | None = outlets
         self.silver = silver
-        self.operator, self.operator_options = operator, operator_options
+        self.operator: type[BackfillOperator] | None = operator
+        self.operator_options: dict[str, Any] | None = operator_options
         self.default_args = default_args
         self.dag_options = dag_options
 
@@ -130,7 +141,12 @@ class BaseDagBuilder:
         return self._set(checkpoint=checkpoint)
 
     def with_connections(self: Builder, **conn_ids: str) -> Builder:
-        """Set connections: ``minio_conn_id, postgres_conn_id, rate_limit_conn_id, market_data_conn_id``."""
+        """Set connections: ``minio_conn_id, postgres_conn_id, rate_limit_conn_id, market_data_conn_id``.
+
+        Raises:
+            InvalidError: there is no such argument.
+
+        """
         unknown = sorted(set(conn_ids) - set(PLACES).difference(URLS))
         if unknown:
             raise InvalidError(f"there is no connection argument {unknown[0]!r}")
@@ -171,7 +187,12 @@ class BaseDagBuilder:
         return not errors, errors
 
     def build(self) -> DAG:
-        """The DAG; ``InvalidError`` with everything that is wrong."""
+        """The DAG, which Airflow finds where this is called in a file.
+
+        Raises:
+            InvalidError: with everything that is wrong.
+
+        """
         errors, dag = self._errors(), None
         if not errors:
             dag, errors = self._try()
@@ -200,8 +221,12 @@ class BaseDagBuilder:
         try:
             self._try_operator()
             params = self.params() | (self.dag_options.get("params") or {})
-            options = usual | self.dag_options | {"params": params, "auto_register": False}
-            named = {"dag_id": self.dag_id, "description": self.description, "schedule": self.timetable()}
+            options: dict[str, Any] = usual | self.dag_options | {"params": params, "auto_register": False}
+            named: dict[str, Any] = {
+                "dag_id": self.dag_id,
+                "description": self.description,
+                "schedule": self.timetable(),
+            }
             default_args = {"retries": 3} | (self.default_args or {})
             with DAG(**named, default_args=default_args, **options) as dag:
                 self.add_tasks(dag)
@@ -216,7 +241,8 @@ class BaseDagBuilder:
     def _try_operator(self) -> None:
         """Make a task for its arguments' sake: a mapped one checks them only when it runs."""
         apart = DAG("apart", schedule=None, auto_register=False)
-        make = functools.partial(self._operator(), dag=apart, **self.series()[0])
+        first: dict[str, Any] = {**self.series()[0]}
+        make = functools.partial(self._operator(), dag=apart, **first)
         options, own = self._task_options(), self.operator_options or {}
         try:
             make(task_id="all", **options)
@@ -285,4 +311,5 @@ class BaseDagBuilder:
         mapped = self._operator().partial(task_id=self.task_id, **options).expand_kwargs(self.series())
         if self.silver:
             places = {name: getattr(self, name) for name in ("lake", "minio_conn_id", "postgres_conn_id")}
-            mapped >> WriteSilverOperator(task_id="silver", trigger_rule="none_failed_min_one_success", **places)
+            rule = "none_failed_min_one_success"
+            mapped.set_downstream(WriteSilverOperator(task_id="silver", trigger_rule=rule, **places))

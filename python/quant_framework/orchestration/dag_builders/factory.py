@@ -34,7 +34,8 @@ class DagFactory:
     def __init__(
         self, paths: config_files.Path | Sequence[config_files.Path], *, environ: Mapping[str, str] | None = None
     ) -> None:
-        self.paths, self.environ = paths, environ
+        self.paths: config_files.Path | Sequence[config_files.Path] = paths
+        self.environ: Mapping[str, str] | None = environ
 
     def validate(self) -> tuple[bool, list[str]]:
         """Whether every DAG can be made, and all that is wrong, as ``file:line:column: message``; never raises."""

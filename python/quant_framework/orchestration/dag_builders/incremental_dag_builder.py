@@ -41,7 +41,10 @@ class IncrementalDagBuilder(BaseDagBuilder):
         **options: Any,
     ) -> None:
         super().__init__(dag_id, *positional, **({"max_active_runs": 1} | options))
-        self.start, self.lookback, self.overlap, self.lag = start, lookback, overlap, lag
+        self.start: Any = start
+        self.lookback: timedelta | None = lookback
+        self.overlap: int = overlap
+        self.lag: float = lag
 
     def with_start(self, start: Any) -> IncrementalDagBuilder:
         """Set where the series begin."""

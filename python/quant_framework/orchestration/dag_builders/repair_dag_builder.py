@@ -37,7 +37,10 @@ class RepairDagBuilder(BaseDagBuilder):
         **options: Any,
     ) -> None:
         super().__init__(dag_id, *positional, **({"max_active_runs": 1} | options))
-        self.start, self.attempts, self.pause, self.force = start, attempts, pause, force
+        self.start: Any = start
+        self.attempts: int = attempts
+        self.pause: float = pause
+        self.force: bool = force
 
     def arguments(self) -> dict[str, Any]:
         """Which holes."""

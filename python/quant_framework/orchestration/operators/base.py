@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from quant_framework.airflow.assets import announce
 from quant_framework.airflow.compat import (
@@ -17,6 +17,8 @@ from quant_framework.airflow.compat import (
     AirflowFailException,
     AirflowRescheduleException,
     BaseOperator,
+    BaseOperatorLink,
+    Context,
 )
 from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_secrets
 from quant_framework.airflow.lineage import facets
@@ -41,7 +43,9 @@ UNSET = (None, "", "None")
 
 def parked(until: datetime) -> AirflowRescheduleException:
     """What puts a task off: not for less than a scheduler may need to see it leave, who else takes it for lost."""
-    return AirflowRescheduleException(max(until, datetime.now(timezone.utc) + LEAST_PARKED))
+    return AirflowRescheduleException(  # type: ignore[no-untyped-call]  # Airflow's constructor has no types
+        max(until, datetime.now(timezone.utc) + LEAST_PARKED)
+    )
 
 
 def given(value: Any) -> Any:
@@ -75,6 +79,9 @@ class BaseDataOperator(BaseOperator):
             bucket), and the lake where that is ``s3://``.
         postgres_conn_id: connection of the database that holds the checkpoints; with ``minio_conn_id`` a hybrid.
 
+    Raises:
+        InvalidError: an argument holds a password, which Airflow would show.
+
     A subclass overrides ``build_workflow(context)``, or ``work(context)`` where there is no workflow; an author's own
     lake or checkpoints come from ``build_writer(context)`` and ``build_checkpoint_store(context)``.
 
@@ -84,13 +91,13 @@ class BaseDataOperator(BaseOperator):
 
     """
 
-    template_fields: Sequence[str] = ("lake", "checkpoint", "minio_conn_id", "postgres_conn_id")
+    template_fields: Collection[str] = ("lake", "checkpoint", "minio_conn_id", "postgres_conn_id")
     ui_color = "#e8f4ea"
 
     # Airflow 2 honours the date of a reschedule only where this is true.
     reschedule = True
 
-    operator_extra_links = (LakeLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (LakeLink(),)
 
     _workflow: BaseWorkflow | None = None
     _killed = False
@@ -119,19 +126,19 @@ class BaseDataOperator(BaseOperator):
         refuse_secrets(**kwargs)
         return super().partial(**kwargs)
 
-    def build_writer(self, context: dict[str, Any]) -> IDataWriter:
+    def build_writer(self, context: Context) -> IDataWriter:
         """The lake; override to bring your own."""
         return open_bronze(given(self.lake), given(self.minio_conn_id))
 
-    def build_checkpoint_store(self, context: dict[str, Any]) -> ICheckpointStore:
+    def build_checkpoint_store(self, context: Context) -> ICheckpointStore:
         """What is remembered; override to bring your own."""
         return open_checkpoints(given(self.checkpoint), given(self.minio_conn_id), given(self.postgres_conn_id))
 
-    def build_workflow(self, context: dict[str, Any]) -> BaseWorkflow:
+    def build_workflow(self, context: Context) -> BaseWorkflow:
         """The workflow to run; called in ``execute``, so connections and environment may be read here."""
         raise NotImplementedError(f"{type(self).__name__} overrides neither build_workflow nor work")
 
-    def execute(self, context: dict[str, Any]) -> Any:
+    def execute(self, context: Context) -> Any:
         """Do the work and return a small summary."""
         try:
             result = self.work(context)
@@ -146,7 +153,7 @@ class BaseDataOperator(BaseOperator):
         announce(self, context, result)
         return result
 
-    def work(self, context: dict[str, Any]) -> Any:
+    def work(self, context: Context) -> Any:
         """Run the workflow; the summary of its result."""
         try:
             self._workflow = self.build_workflow(context)
@@ -154,19 +161,20 @@ class BaseDataOperator(BaseOperator):
             raise AirflowFailException(str(error)) from error
         if self._killed:
             raise AirflowException("terminated before it started")
-        workflow_context = AirflowWorkflowContext(ti=context["ti"], params=context.get("params"))
+        ti = context["ti"]  # pyright: ignore[reportTypedDictNotRequiredAccess]  # a task that runs has one
+        workflow_context = AirflowWorkflowContext(ti=ti, params=context.get("params"))
         with self._deferred_signals() as raised:
-            result = asyncio.run(self._workflow.execute(workflow_context))
+            result = cast("dict[str, Any]", asyncio.run(self._workflow.execute(workflow_context)))
         self._result = result
         self.report(result, context)
         if raised:
             raise raised[0]
         return self.conclude(result, context)
 
-    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+    def report(self, result: dict[str, Any], context: Context) -> None:
         """Tell others how the run ended, before ``execute`` answers or raises; by default nobody."""
 
-    def conclude(self, result: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, result: dict[str, Any], context: Context) -> Mapping[str, Any]:
         """The summary of a result, or the exception that says what Airflow should do."""
         status, errors = result["status"], result.get("errors", [])
         if self._killed or status == "cancelled":
@@ -180,7 +188,7 @@ class BaseDataOperator(BaseOperator):
             raise (AirflowFailException if hopeless else AirflowException)(f"{status}: {lines}")
         return self.summarize(result)
 
-    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
+    def summarize(self, result: dict[str, Any]) -> Mapping[str, Any]:
         """What goes to XCom: a hundred bytes or two per series, never rows."""
         summary = {key: value for key, value in result.items() if key not in ("errors", "series")}
         series = result.get("series", [])
@@ -223,7 +231,7 @@ class BaseDataOperator(BaseOperator):
 
         def handle(number: int, frame: FrameType | None) -> None:
             try:
-                handlers[signal.Signals(number)](number, frame)
+                cast("Callable[[int, FrameType | None], Any]", handlers[signal.Signals(number)])(number, frame)
             except BaseException as error:
                 raised.append(error)
             finally:

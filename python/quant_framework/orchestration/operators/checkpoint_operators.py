@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, cast
 
+from quant_framework.airflow.compat import Context
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError
+from quant_framework.ingestion.backfill import CheckpointStore
 from quant_framework.orchestration.operators.base import BaseDataOperator, given
 from quant_framework.orchestration.tasks import delete_checkpoint, read_checkpoint, write_checkpoint
+from quant_framework.results import CheckpointState, CheckpointWritten
 
 ACTIONS = ("merge", "reset", "delete")
 
@@ -26,19 +29,17 @@ class CheckpointReader(BaseDataOperator):
 
     """
 
-    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "series", "start", "end")
+    template_fields: Collection[str] = (*BaseDataOperator.template_fields, "series", "start", "end")
 
-    def __init__(
-        self, *, series: str, start: datetime | str | None = None, end: datetime | str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, series: str, start: Moment | None = None, end: Moment | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.series = series
         self.start = start
         self.end = end
 
-    def work(self, context: dict[str, Any]) -> dict[str, Any]:
+    def work(self, context: Context) -> CheckpointState:
         """Read."""
-        return read_checkpoint(self.series, given(self.start), given(self.end), self.build_checkpoint_store(context))
+        return read_checkpoint(self.series, given(self.start), given(self.end), sync_store(self, context))
 
 
 class CheckpointWriter(BaseDataOperator):
@@ -53,17 +54,20 @@ class CheckpointWriter(BaseDataOperator):
         cursor: opaque text of a stream; the greater wins.
         checkpoint: as for ``CheckpointReader``, like the connections.
 
+    Raises:
+        InvalidError: no such action.
+
     """
 
-    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "series", "data", "empty", "cursor")
+    template_fields: Collection[str] = (*BaseDataOperator.template_fields, "series", "data", "empty", "cursor")
 
     def __init__(
         self,
         *,
         series: str,
-        action: str = "merge",
-        data: Sequence[Sequence[datetime | str]] = (),
-        empty: Sequence[Sequence[datetime | str]] = (),
+        action: Literal["merge", "reset", "delete"] = "merge",
+        data: Sequence[Sequence[Moment]] = (),
+        empty: Sequence[Sequence[Moment]] = (),
         cursor: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -76,9 +80,15 @@ class CheckpointWriter(BaseDataOperator):
         self.empty = empty
         self.cursor = cursor
 
-    def work(self, context: dict[str, Any]) -> dict[str, Any] | None:
+    def work(self, context: Context) -> CheckpointWritten | None:
         """Write."""
-        store = self.build_checkpoint_store(context)
+        store = sync_store(self, context)
         if self.action == "delete":
-            return delete_checkpoint(self.series, store)
+            delete_checkpoint(self.series, store)
+            return None
         return write_checkpoint(self.series, self.data, self.empty, self.cursor, self.action == "reset", store)
+
+
+def sync_store(operator: BaseDataOperator, context: Context) -> CheckpointStore:
+    """The operator's store; one without ``load_sync`` is refused by the task function."""
+    return cast("CheckpointStore", operator.build_checkpoint_store(context))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from quant_framework import settings
 from quant_framework.airflow.assets import series_uri
+from quant_framework.airflow.compat import Context
 from quant_framework.airflow.config import option
 from quant_framework.airflow.connections import refuse_secrets
 from quant_framework.airflow.staging import task_stage
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.operators.base import comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, run_range
 from quant_framework.orchestration.tasks.fetch_tasks import Stage, stage_reference, stage_workflow
 from quant_framework.orchestration.workflows import BackfillWorkflow
+from quant_framework.results import StagedReference
 
-Moment = datetime | str
 MOST_BARS = 10_000_000
 
 
@@ -26,7 +27,14 @@ class _FetchOperator(SourceOperator):
 
     data_type: ClassVar[str]
 
-    template_fields: Sequence[str] = (*SourceOperator.template_fields, "symbol", "timeframe", "start", "end", "staging")
+    template_fields: Collection[str] = (
+        *SourceOperator.template_fields,
+        "symbol",
+        "timeframe",
+        "start",
+        "end",
+        "staging",
+    )
 
     def __init__(
         self,
@@ -56,19 +64,19 @@ class _FetchOperator(SourceOperator):
         self.bars = bars
         self.staging = staging
 
-    def build_stage(self, context: dict[str, Any]) -> Stage:
+    def build_stage(self, context: Context) -> Stage:
         """Where the rows of this task are staged: the same place for every try; override to bring your own."""
         root = given(self.staging) or option("staging") or settings.staging_url(given(self.lake) or option("lake"))
         return task_stage(root, context, given(self.minio_conn_id))
 
-    def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
+    def build_workflow(self, context: Context) -> BackfillWorkflow:
         """The run, from plain values."""
         start, end = run_range(context, self.start, self.end)
         self._stage = self.build_stage(context)
         wanted = {"symbol": self.symbol, "timeframe": self.timeframe, "data_type": self.data_type}
         return stage_workflow(self._stage, **wanted, start=start, end=end, bars=self.bars, **self.parts(context))
 
-    def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
+    def summarize(self, result: dict[str, Any]) -> StagedReference:
         """The reference to what was staged."""
         reference = stage_reference(result, self._stage)
         inputs = [series_uri(reference["series"])] if reference["series"] else []
@@ -87,6 +95,9 @@ class FetchOHLCVOperator(_FetchOperator):
         bars: where there is no start either, so many bars before the end are fetched.
         staging: URL of the place for rows on their way into the lake; by default ``QUANT_FRAMEWORK_STAGING`` or the
             folder ``staging`` beside the lake. What was staged is kept for seven days.
+
+    Raises:
+        InvalidError: no such timeframe, a number of bars that cannot be, or ``do_xcom_push`` is off.
 
     The result is a small reference to what was staged (see ``fetch_ohlcv``), which a write or validation operator
     downstream finds by itself. A task that is killed or parked goes on where it was. Everything else is as for

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from quant_framework.airflow.compat import Context
+from quant_framework.arguments import Hole
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.checks import check_attempts, check_one, check_seconds
 from quant_framework.orchestration.operators.base import given
 from quant_framework.orchestration.operators.source import run_range
 from quant_framework.orchestration.operators.workflow_operators import BackfillOperator
 from quant_framework.orchestration.workflows import RepairWorkflow
-from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE, Hole
+from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE
 
 
 class RepairOperator(BackfillOperator):
@@ -29,12 +31,15 @@ class RepairOperator(BackfillOperator):
         pause: seconds between the first repair of a hole and the second; doubles each time.
         force: ask for every hole now, settled or not.
 
+    Raises:
+        InvalidError: not exactly one of ``symbols``, ``series`` and ``holes``, or an option that cannot be.
+
     All down to ``end`` are templated. The result is that of ``RepairWorkflow``. Everything else is as for
     ``BackfillOperator``.
 
     """
 
-    template_fields: Sequence[str] = (*BackfillOperator.template_fields, "series", "holes")
+    template_fields: Collection[str] = (*BackfillOperator.template_fields, "series", "holes")
 
     def __init__(
         self,
@@ -58,9 +63,9 @@ class RepairOperator(BackfillOperator):
         self.pause = pause
         self.force = force
 
-    def build_workflow(self, context: dict[str, Any]) -> RepairWorkflow:
+    def build_workflow(self, context: Context) -> RepairWorkflow:
         """The run, from plain values."""
-        options = {"attempts": self.attempts, "pause": self.pause, "force": self.force}
+        options: dict[str, Any] = {"attempts": self.attempts, "pause": self.pause, "force": self.force}
         if self.holes is not None:
             return RepairWorkflow(holes=listed(self.holes), **options, **self.parts(context))
         _, end = run_range({}, None, self.end)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from quant_framework import settings
+from quant_framework.airflow.compat import Context
 from quant_framework.airflow.connections import open_adapter, open_limiter, refuse_secrets
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
+from quant_framework.arguments import Resume
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
 from quant_framework.orchestration.checks import check_adapter, check_options, check_series
@@ -17,9 +19,14 @@ from quant_framework.orchestration.ports import IChunkStrategy, IDataAdapter, IR
 
 
 class Held:
-    """An adapter among a mapped task's arguments: copies share it, and its text is the same from parse to parse."""
+    """An adapter among a mapped task's arguments: copies share it, and its text is the same from parse to parse.
 
-    def __init__(self, adapter: Any) -> None:
+    Args:
+        adapter: an author's object.
+
+    """
+
+    def __init__(self, adapter: IDataAdapter) -> None:
         self.adapter = adapter
 
     def __repr__(self) -> str:
@@ -45,12 +52,15 @@ class SourceOperator(BaseDataOperator):
         max_wait: a longer wait for quota (seconds) parks the task; ``None`` waits in its slot.
         resume: ``always`` or ``never``.
 
+    Raises:
+        InvalidError: no such source, no adapter, ``adapter_options`` with a key, or an option that cannot be.
+
     A subclass overrides ``build_adapter(context)``, ``build_rate_limiter(context)``, ``build_chunk_strategy(context)``,
     or what ``BaseDataOperator`` names.
 
     """
 
-    template_fields: Sequence[str] = (
+    template_fields: Collection[str] = (
         *BaseDataOperator.template_fields,
         "source",
         "market_data_conn_id",
@@ -71,7 +81,7 @@ class SourceOperator(BaseDataOperator):
         rate_limit_conn_id: str | None = None,
         concurrency: int = 8,
         max_wait: float | None = 120.0,
-        resume: str = "always",
+        resume: Resume = "always",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,8 +92,8 @@ class SourceOperator(BaseDataOperator):
         if not isinstance(adapter_options, dict | None):
             raise InvalidError(f"adapter_options must be a dict, not {adapter_options!r}")
         check_options(concurrency=concurrency, max_wait=max_wait, resume=resume)
-        self.adapter = None if isinstance(adapter, str) else adapter
-        self.source = adapter if isinstance(adapter, str) else source
+        self.adapter: IDataAdapter | None = None if isinstance(adapter, str) else adapter
+        self.source: str | None = adapter if isinstance(adapter, str) else source
         if self.source is not None and not (isinstance(self.source, str) and is_template(self.source)):
             settings.check_source(self.source)
         self.adapter_options = adapter_options
@@ -105,25 +115,26 @@ class SourceOperator(BaseDataOperator):
     def __deepcopy__(self, memo: dict[int, Any]) -> SourceOperator:
         """A copy that shares the adapter, which holds connections and locks."""
         memo[id(self.adapter)] = self.adapter
-        return super().__deepcopy__(memo)
+        copied: SourceOperator = super().__deepcopy__(memo)
+        return copied
 
-    def build_adapter(self, context: dict[str, Any]) -> IDataAdapter:
+    def build_adapter(self, context: Context) -> IDataAdapter:
         """The source; override to bring your own."""
         if self.adapter is not None:
             return self.adapter
         return open_adapter(given(self.source), self.adapter_options, given(self.market_data_conn_id))
 
-    def build_rate_limiter(self, context: dict[str, Any]) -> IRateLimiter:
+    def build_rate_limiter(self, context: Context) -> IRateLimiter:
         """The source's quota; override to bring your own."""
         place, conn_id = given(self.rate_limit), given(self.rate_limit_conn_id)
         conn_id = conn_id or (None if place else given(self.postgres_conn_id))
         return open_limiter(self._adapter or self.build_adapter(context), place, conn_id)
 
-    def build_chunk_strategy(self, context: dict[str, Any]) -> IChunkStrategy:
+    def build_chunk_strategy(self, context: Context) -> IChunkStrategy:
         """How ranges are cut; override to bring your own."""
         return AdaptiveChunkStrategy()
 
-    def parts(self, context: dict[str, Any]) -> dict[str, Any]:
+    def parts(self, context: Context) -> dict[str, Any]:
         """What a workflow works with, beside the lake and the checkpoints."""
         self._progress = TaskProgress(context)
         self._adapter = self.build_adapter(context)
@@ -139,7 +150,7 @@ class SourceOperator(BaseDataOperator):
             "progress_interval": INTERVAL,
         }
 
-    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+    def report(self, result: dict[str, Any], context: Context) -> None:
         """Mirror how the run ended."""
         counters = {name: value for name, value in result.items() if isinstance(value, str | int | float)}
         (self._progress or TaskProgress(context)).mirror(counters)
@@ -157,7 +168,7 @@ def fixed(values: Any) -> list[str]:
     return [value for value in values if not is_template(value)] if isinstance(values, list | tuple) else []
 
 
-def run_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
+def run_range(context: Mapping[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
     """What is asked for, else the run's data interval, else nothing for the start and now for the end.
 
     Runs that were triggered by hand or by an asset have no interval; those of a plain cron schedule have one without
@@ -168,7 +179,7 @@ def run_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
     return given(start) or (low if has_length else None), given(end) or high or datetime.now(timezone.utc)
 
 
-def whole_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
+def whole_range(context: Mapping[str, Any], start: Any, end: Any) -> tuple[Any, Any]:
     """As ``run_range``; ``InvalidError`` where nothing says where to start."""
     start, end = run_range(context, start, end)
     if start is None:
@@ -177,7 +188,7 @@ def whole_range(context: dict[str, Any], start: Any, end: Any) -> tuple[Any, Any
     return start, end
 
 
-def owner(context: dict[str, Any]) -> str:
+def owner(context: Mapping[str, Any]) -> str:
     """Who claims: the same for every try of one task instance."""
     ti = context["ti"]
     names = [str(getattr(ti, name, "")) for name in ("dag_id", "task_id", "run_id")]

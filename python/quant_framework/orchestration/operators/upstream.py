@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from quant_framework.errors import InvalidError
@@ -29,7 +29,7 @@ def is_passed(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and value in UNSET)
 
 
-def results(operator: Any, context: dict[str, Any]) -> list[Value]:
+def results(operator: Any, context: Mapping[str, Any]) -> list[Value]:
     """What each task instance directly upstream returned."""
     found: list[Value] = []
     for task_id in sorted(operator.upstream_task_ids):
@@ -58,8 +58,11 @@ def unfolded(value: Any) -> list[Any]:
 
 
 def usable(values: list[Value], is_usable: Callable[[Any], bool], shape: str, hint: str) -> list[Value]:
-    """The values that a task can use. Others may come from tasks that are upstream for their order only; where there
-    is nothing else, ``InvalidError`` says what each of them is.
+    """The values that a task can use. Others may come from tasks that are upstream for their order only.
+
+    Raises:
+        InvalidError: there is nothing else; says what each of them is.
+
     """
     if not values:
         raise InvalidError("there is nothing to take: no task directly upstream returned anything", hint)
@@ -86,4 +89,5 @@ def listed(summary: dict[str, Any], origin: str) -> list[dict[str, Any]]:
     if count > len(summary["series"]):
         named = f"{origin} names {len(summary['series'])} of its {count} series"
         raise InvalidError(named, "map the task over fewer series each")
-    return summary["series"]
+    series: list[dict[str, Any]] = summary["series"]
+    return series

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
 from quant_framework.airflow.assets import series_uri
-from quant_framework.airflow.compat import AirflowFailException
+from quant_framework.airflow.compat import AirflowFailException, Context
 from quant_framework.airflow.staging import open_stage
+from quant_framework.arguments import Moment, Severity
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.checks import check_series, check_wanted
 from quant_framework.orchestration.operators.base import BaseDataOperator, given
@@ -26,8 +25,8 @@ from quant_framework.orchestration.operators.upstream import (
 from quant_framework.orchestration.ports import ICheckpointStore
 from quant_framework.orchestration.staged import Staged, is_summary
 from quant_framework.orchestration.tasks.validation_tasks import detect_gaps, validate_rows
+from quant_framework.results import Finding, GapReport, SeriesValidation, ValidatedReport
 
-Moment = datetime | str
 SEVERITIES = ("error", "warning", "never")
 SHAPES = "what a fetch, write or backfill task returns"
 HINT = "put it after such a task, or pass series="
@@ -44,12 +43,15 @@ class LakeOperator(BaseDataOperator):
         checkpoint: with it (or ``postgres_conn_id``) bars that the source does not have are told from those that nobody
             asked for; by default gaps are just missing.
 
+    Raises:
+        InvalidError: no such severity, threshold or check.
+
     """
 
     def __init__(
         self,
         *,
-        fail_on: str = "error",
+        fail_on: Severity = "error",
         thresholds: dict[str, float] | None = None,
         checks: Sequence[str] | None = None,
         **kwargs: Any,
@@ -62,7 +64,7 @@ class LakeOperator(BaseDataOperator):
             raise InvalidError(f"fail_on must be one of {', '.join(SEVERITIES)}, not {fail_on!r}")
         self.fail_on = fail_on
 
-    def known(self, context: dict[str, Any]) -> ICheckpointStore | None:
+    def known(self, context: Context) -> ICheckpointStore | None:
         """What tells gaps apart, where an argument says so."""
         said = given(self.checkpoint) or given(self.postgres_conn_id)
         return self.build_checkpoint_store(context) if said else None
@@ -82,12 +84,15 @@ class ValidationOperator(LakeOperator):
             are an ``error``; missing, repeated and unusual ones a ``warning``.
         thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
 
+    Raises:
+        InvalidError: both ``staged`` and ``series``, or ``roll_up`` without ``series``.
+
     The result holds ``ok``, per series and range ``rows, bars, findings, gaps``, and what was looked at, so that a
     write task may follow: ``fetch >> validate >> write``. Everything else is as for ``BaseDataOperator``.
 
     """
 
-    template_fields: Sequence[str] = (*LakeOperator.template_fields, "staged", "series", "start", "end")
+    template_fields: Collection[str] = (*LakeOperator.template_fields, "staged", "series", "start", "end")
 
     def __init__(
         self,
@@ -112,7 +117,7 @@ class ValidationOperator(LakeOperator):
         self.start = start
         self.end = end
 
-    def work(self, context: dict[str, Any]) -> dict[str, Any]:
+    def work(self, context: Context) -> ValidatedReport:
         """Look, and judge."""
         values = [] if given(self.series) else self.upstream(context)
         reports = self.whole(context) if given(self.series) else []
@@ -126,26 +131,26 @@ class ValidationOperator(LakeOperator):
         return {
             "kind": VALIDATED,
             "ok": all(report["ok"] for report in reports),
-            "reports": [report | {"gaps": report["gaps"][:10]} for report in reports[:50]],
+            "reports": [{**report, "gaps": report["gaps"][:10]} for report in reports[:50]],
             "report_count": len(reports),
             "looked_at": [value if is_staged(value) else ranges(value) for _, value in values],
         }
 
-    def counting(self, report: dict[str, Any]) -> list[dict[str, Any]]:
+    def counting(self, report: SeriesValidation) -> list[Finding]:
         """The findings that fail the task."""
         counting = ("error", "warning") if self.fail_on == "warning" else ("error",)
         return [one for one in report["findings"] if one["severity"] in counting]
 
-    def whole(self, context: dict[str, Any]) -> list[dict[str, Any]]:
+    def whole(self, context: Context) -> list[SeriesValidation]:
         """The report on the range of one series in the lake."""
         start, end = whole_range(context, self.start, self.end)
         return [self.one(str(self.series), start, end, self.build_writer(context), self.known(context), self.roll_up)]
 
-    def one(self, series: str, start: Any, end: Any, lake: Any, *known: Any) -> dict[str, Any]:
+    def one(self, series: str, start: Any, end: Any, lake: Any, *known: Any) -> SeriesValidation:
         """The report on one series."""
         return validate_rows(series, start, end, lake, self.thresholds, self.checks, *known)
 
-    def upstream(self, context: dict[str, Any]) -> list[tuple[str, Any]]:
+    def upstream(self, context: Context) -> list[tuple[str, Any]]:
         """What is to be looked at."""
         if is_passed(self.staged):
             return passed("staged", self.staged, is_judged, SHAPES)
@@ -155,7 +160,7 @@ class ValidationOperator(LakeOperator):
         """Where the rows lie that one task returned."""
         return [value["stage"]] if is_staged(value) else [series_uri(one["series"]) for one in value["series"]]
 
-    def look(self, value: Any, origin: str, context: dict[str, Any]) -> list[dict[str, Any]]:
+    def look(self, value: Any, origin: str, context: Context) -> list[SeriesValidation]:
         """The reports on what one task returned: staged rows, or ranges of series in the lake."""
         if is_summary(value):
             lake, known = self.build_writer(context), self.known(context)
@@ -188,7 +193,7 @@ class GapDetector(BaseDataOperator):
 
     """
 
-    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "series", "start", "end")
+    template_fields: Collection[str] = (*BaseDataOperator.template_fields, "series", "start", "end")
 
     def __init__(
         self,
@@ -205,7 +210,7 @@ class GapDetector(BaseDataOperator):
         self.end = end
         self.fail_on_gaps = fail_on_gaps
 
-    def work(self, context: dict[str, Any]) -> dict[str, Any]:
+    def work(self, context: Context) -> GapReport:
         """Look."""
         start, end = whole_range(context, self.start, self.end)
         found = detect_gaps(self.series, start, end, self.build_checkpoint_store(context))
@@ -215,12 +220,20 @@ class GapDetector(BaseDataOperator):
         return found
 
 
-def line(finding: dict[str, Any]) -> str:
+def line(finding: Finding) -> str:
     """A finding in a few words."""
     return f"{finding['count']} {finding['check']} (first {finding['first']})"
 
 
-def judge(fine: bool, fail_on: str, text: str, log: logging.Logger) -> None:
+class Log(Protocol):
+    """What warns; Airflow's loggers are not of ``logging``."""
+
+    def warning(self, event: str, /, *arguments: Any) -> Any:
+        """Say it."""
+        ...
+
+
+def judge(fine: bool, fail_on: str, text: str, log: Log) -> None:
     """Fail without a retry, or only say so."""
     if fine:
         return

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from quant_framework.airflow.assets import series_uri
-from quant_framework.airflow.compat import AirflowSkipException
+from quant_framework.airflow.compat import AirflowSkipException, Context
 from quant_framework.airflow.connections import open_adapter, open_limiter, open_reports, refuse_secrets
+from quant_framework.arguments import Moment, Severity
 from quant_framework.errors import InvalidError
-from quant_framework.ingestion.writers import ReportWriter
+from quant_framework.ingestion.writers import BronzeWriter, ReportWriter
 from quant_framework.orchestration.checks import check_fraction, check_lookback, check_overlap, check_seconds
 from quant_framework.orchestration.operators.base import addresses, comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, fixed, owner, run_range, whole_range
@@ -25,8 +26,6 @@ from quant_framework.orchestration.workflows import (
     ValidationWorkflow,
 )
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
-
-Moment = datetime | str
 
 
 class BackfillOperator(SourceOperator):
@@ -41,6 +40,9 @@ class BackfillOperator(SourceOperator):
         only_symbols: a list, or its JSON text: other symbols are left out of this run, and the task is skipped where
             none is left. A list that is empty or ``None`` leaves none out.
 
+    Raises:
+        InvalidError: no such timeframe or data type, or symbols that are no list.
+
     Everything else is as for ``SourceOperator``, which also says what a subclass overrides.
 
     With PostgreSQL or hybrid checkpoints, what is fetched is claimed: another task that wants the same ranges of a
@@ -48,7 +50,7 @@ class BackfillOperator(SourceOperator):
 
     """
 
-    template_fields: Sequence[str] = (
+    template_fields: Collection[str] = (
         *SourceOperator.template_fields,
         "symbols",
         "timeframes",
@@ -80,12 +82,12 @@ class BackfillOperator(SourceOperator):
         self.end = end
         self.only_symbols = only_symbols
 
-    def build_workflow(self, context: dict[str, Any]) -> BackfillWorkflow:
+    def build_workflow(self, context: Context) -> BackfillWorkflow:
         """The run, from plain values."""
         start, end = whole_range(context, self.start, self.end)
         return BackfillWorkflow(**self.wanted(context), start=start, end=end, **self.parts(context))
 
-    def wanted(self, context: dict[str, Any]) -> dict[str, Any]:
+    def wanted(self, context: Context) -> dict[str, Any]:
         """Symbols, timeframes and data types of this run; override to choose them when the task runs.
 
         Skips where no symbol is left.
@@ -98,13 +100,13 @@ class BackfillOperator(SourceOperator):
             symbols = left
         return {"symbols": symbols, "timeframes": self.timeframes, "data_types": self.data_types}
 
-    def parts(self, context: dict[str, Any]) -> dict[str, Any]:
+    def parts(self, context: Context) -> dict[str, Any]:
         """With the lake and the checkpoints."""
         self._writer = self.build_writer(context)
         places = {"writer": self._writer, "checkpoint_store": self.build_checkpoint_store(context)}
         return super().parts(context) | places
 
-    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+    def report(self, result: dict[str, Any], context: Context) -> None:
         """Mirror how the run ended, and remember what was read and written."""
         series = [one["series"] for one in result.get("series", [])]
         self._places = {"inputs": list(map(series_uri, series)), "outputs": addresses(self._writer, series)}
@@ -121,6 +123,9 @@ class IncrementalOperator(BackfillOperator):
         overlap: so many known bars before the newest missing ones are asked for again, because sources restate them.
         lag: a bar counts as closed so many seconds after its end.
         end: by default the end of the run's data interval, else now.
+
+    Raises:
+        InvalidError: both ``start`` and ``lookback``, or an option that cannot be.
 
     It goes before backfills where both wait for one quota. What is covered is asked for again only as far as the
     overlap goes, so runs may overlap, be late, or be repeated by ``airflow backfill create``. Everything else is as for
@@ -141,10 +146,10 @@ class IncrementalOperator(BackfillOperator):
         self.overlap = overlap
         self.lag = lag
 
-    def build_workflow(self, context: dict[str, Any]) -> IncrementalWorkflow:
+    def build_workflow(self, context: Context) -> IncrementalWorkflow:
         """The run, from plain values."""
         start, end = run_range(context, self.start, self.end)
-        options = {"start": None if self.lookback else start, "end": end, "lookback": self.lookback}
+        options: dict[str, Any] = {"start": None if self.lookback else start, "end": end, "lookback": self.lookback}
         options |= {"overlap": self.overlap, "lag": self.lag}
         return IncrementalWorkflow(**self.wanted(context), **options, **self.parts(context))
 
@@ -168,11 +173,14 @@ class ValidationWorkflowOperator(LakeOperator):
             ``never`` only reports.
         thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
 
+    Raises:
+        InvalidError: fewer than two series, or a tolerance that is no fraction from 0 to 1.
+
     A subclass that knows other sources overrides ``build_backfill``.
 
     """
 
-    template_fields: Sequence[str] = (*LakeOperator.template_fields, "series", "start", "end", "reports")
+    template_fields: Collection[str] = (*LakeOperator.template_fields, "series", "start", "end", "reports")
 
     def __init__(
         self,
@@ -186,7 +194,7 @@ class ValidationWorkflowOperator(LakeOperator):
         write_report: bool = True,
         backfill_holes: bool = False,
         adapter_options: dict[str, Any] | None = None,
-        fail_on: str = "error",
+        fail_on: Severity = "error",
         **kwargs: Any,
     ) -> None:
         super().__init__(fail_on=fail_on, **kwargs)
@@ -206,10 +214,10 @@ class ValidationWorkflowOperator(LakeOperator):
         self.backfill_holes = backfill_holes
         self.adapter_options = adapter_options
 
-    def build_workflow(self, context: dict[str, Any]) -> ValidationWorkflow:
+    def build_workflow(self, context: Context) -> ValidationWorkflow:
         """The run, from plain values."""
         start, end = whole_range(context, self.start, self.end)
-        self._lake = self.build_writer(context)
+        self._lake = cast("BronzeWriter", self.build_writer(context))  # the workflow refuses another kind
         return ValidationWorkflow(
             self._lake,
             self.series,
@@ -224,13 +232,13 @@ class ValidationWorkflowOperator(LakeOperator):
             backfill=partial(self.build_backfill, context) if self.backfill_holes else None,
         )
 
-    def build_reports(self, context: dict[str, Any]) -> ReportWriter | None:
+    def build_reports(self, context: Context) -> ReportWriter | None:
         """Where the report goes; override to bring your own."""
         if not self.write_report:
             return None
         return open_reports(self._lake, given(self.reports), given(self.minio_conn_id))
 
-    def build_backfill(self, context: dict[str, Any], series: str, start: datetime, end: datetime) -> IWorkflow:
+    def build_backfill(self, context: Context, series: str, start: datetime, end: datetime) -> IWorkflow:
         """What fetches a hole of ``series`` (its key), whatever is known of it; override to bring your own."""
         source, prefix = series.partition("/")[0], "ccxt_"
         options = dict(self.adapter_options or {})
@@ -267,12 +275,12 @@ def shorten(pair: dict[str, Any]) -> dict[str, Any]:
 
 def chosen(only: Sequence[str] | str | None) -> list[str]:
     """The symbols that a run is about; empty for all."""
-    only = given(only)
-    if isinstance(only, str):
+    only = named = given(only)
+    if isinstance(named, str):
         try:
-            only = json.loads(only)
+            only = json.loads(named)
         except ValueError:
-            only = [only]
+            only = [named]
     if only is not None and not (isinstance(only, list | tuple) and all(isinstance(name, str) for name in only)):
         raise InvalidError(f"only_symbols must be a list of symbols, not {only!r}")
     return fixed(list(only or []))

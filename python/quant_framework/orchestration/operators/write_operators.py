@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection
+from typing import Any, cast
 
 from quant_framework.airflow.assets import series_uri
+from quant_framework.airflow.compat import Context
 from quant_framework.airflow.connections import open_silver, refuse_secrets
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.airflow.staging import open_stage
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError
-from quant_framework.ingestion.writers import SilverWriter
+from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
 from quant_framework.orchestration.operators.base import MOST, BaseDataOperator, addresses, given
 from quant_framework.orchestration.operators.source import owner
 from quant_framework.orchestration.operators.upstream import is_passed, is_staged, listed, passed, results, usable
@@ -35,7 +36,7 @@ class WriteBronzeOperator(BaseDataOperator):
 
     """
 
-    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "staged")
+    template_fields: Collection[str] = (*BaseDataOperator.template_fields, "staged")
 
     def __init__(self, *, staged: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -45,7 +46,7 @@ class WriteBronzeOperator(BaseDataOperator):
         """The place that a reference names; override where it needs other credentials."""
         return open_stage(url, given(self.minio_conn_id))
 
-    def build_workflow(self, context: dict[str, Any]) -> WriteWorkflow:
+    def build_workflow(self, context: Context) -> WriteWorkflow:
         """The run, from plain values."""
         if is_passed(self.staged):
             values = passed("staged", self.staged, is_staged, SHAPE)
@@ -63,7 +64,7 @@ class WriteBronzeOperator(BaseDataOperator):
             progress_interval=INTERVAL,
         )
 
-    def report(self, result: dict[str, Any], context: dict[str, Any]) -> None:
+    def report(self, result: dict[str, Any], context: Context) -> None:
         """Remember what was read and written."""
         series = [one["series"] for one in result["series"]]
         self._places = {"inputs": self._inputs, "outputs": addresses(self._writer, series)}
@@ -80,20 +81,30 @@ class WriteSilverOperator(BaseDataOperator):
         end: see ``start``.
         silver: URL of the silver lake; by default ``QUANT_FRAMEWORK_SILVER`` or a folder beside the bronze lake.
 
+    Raises:
+        InvalidError: both ``written`` and ``series``.
+
     Twice is once, and any number of tasks may do it at once. An author's own silver lake comes from
     ``build_silver(context)``; everything else is as for ``BaseDataOperator``.
 
     """
 
-    template_fields: Sequence[str] = (*BaseDataOperator.template_fields, "written", "series", "start", "end", "silver")
+    template_fields: Collection[str] = (
+        *BaseDataOperator.template_fields,
+        "written",
+        "series",
+        "start",
+        "end",
+        "silver",
+    )
 
     def __init__(
         self,
         *,
         written: Any = None,
         series: str | None = None,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
         silver: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -107,11 +118,12 @@ class WriteSilverOperator(BaseDataOperator):
         self.end = end
         self.silver = silver
 
-    def build_silver(self, context: dict[str, Any]) -> SilverWriter:
+    def build_silver(self, context: Context) -> SilverWriter:
         """The silver lake; override to bring your own."""
-        return open_silver(self.build_writer(context), given(self.silver), given(self.minio_conn_id))
+        bronze = cast("BronzeWriter", self.build_writer(context))  # another kind is refused there
+        return open_silver(bronze, given(self.silver), given(self.minio_conn_id))
 
-    def work(self, context: dict[str, Any]) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Make it."""
         silver = self.build_silver(context)
         done = [compact(*one, silver=silver) for one in self.wanted(context)]
@@ -120,7 +132,7 @@ class WriteSilverOperator(BaseDataOperator):
         sums = {name: sum(one[name] for one in done) for name in ("rows", "quarantined")}
         return {**sums, "periods": done[:MOST], "series_count": len(done)}
 
-    def wanted(self, context: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    def wanted(self, context: Context) -> list[tuple[str, Any, Any]]:
         """Series and ranges to make."""
         if series := given(self.series):
             return [(series, given(self.start), given(self.end))]

@@ -8,13 +8,14 @@ zone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
+from quant_framework.arguments import Moment, Ranges
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import Checkpoint, CheckpointStore
 from quant_framework.orchestration.tasks.places import open_store
-from quant_framework.orchestration.tasks.running import Moment, aware, text
+from quant_framework.orchestration.tasks.running import aware, text
+from quant_framework.results import CheckpointState, CheckpointWritten
 
 __all__ = ["delete_checkpoint", "read_checkpoint", "write_checkpoint"]
 
@@ -27,18 +28,23 @@ def read_checkpoint(
     start: Moment | None = None,
     end: Moment | None = None,
     checkpoint: str | CheckpointStore | None = None,
-) -> dict[str, Any]:
+) -> CheckpointState:
     """What is known of ``series``, as JSON values.
 
-    Returns:
-        ``exists, generation, watermark, cursor, fingerprint``, ``data`` and ``empty`` (pairs of ISO 8601 times), and,
-        where ``start`` and ``end`` are given, ``pending``: what is not known of them. Lists end after 100 ranges;
-        ``data_ranges, empty_ranges, pending_ranges`` count all.
+    Args:
+        series: its key.
+        start: with ``end``, the result says what is ``pending`` of ``[start, end)``.
+        end: see ``start``.
+        checkpoint: see the module.
+
+    Raises:
+        InvalidError: half a range, or a time without time zone.
+        UnavailableError: the store did not answer as it should.
 
     """
     held = open_store(checkpoint).load_sync(text(series, "series"))
     known = held or Checkpoint()
-    result = {
+    result: dict[str, Any] = {
         "series": series,
         "exists": held is not None,
         "generation": known.generation,
@@ -54,7 +60,7 @@ def read_checkpoint(
     for name, ranges in lists.items():
         result[name] = [[low.isoformat(), high.isoformat()] for low, high in ranges[:MOST]]
         result[f"{name}_ranges"] = len(ranges)
-    return result
+    return cast("CheckpointState", result)
 
 
 def write_checkpoint(
@@ -64,7 +70,7 @@ def write_checkpoint(
     cursor: str | None = None,
     reset: bool = False,
     checkpoint: str | CheckpointStore | None = None,
-) -> dict[str, Any]:
+) -> CheckpointWritten:
     """Merge ranges and a cursor into what is known of ``series``; durable on return.
 
     Args:
@@ -75,26 +81,36 @@ def write_checkpoint(
         reset: forget what was known before, in a new generation.
         checkpoint: see the module.
 
-    Returns:
-        ``series`` and the ``generation`` written to.
+    Raises:
+        InvalidError: ranges that are none.
+        UnavailableError: the store did not answer as it should.
 
     """
-    ranges = {"data": _ranges(data, "data"), "empty": _ranges(empty, "empty")}
+    covered, nothing = _ranges(data, "data"), _ranges(empty, "empty")
     series, cursor = text(series, "series"), None if cursor is None else text(cursor, "cursor")
     store = open_store(checkpoint)
     held = None if reset else store.load_sync(series)
     generation = store.reset_sync(series) if reset else held.generation if held else 0
-    if any(ranges.values()) or cursor is not None:
-        store.commit_sync(series, **ranges, generation=generation, cursor=cursor)
+    if covered or nothing or cursor is not None:
+        store.commit_sync(series, covered, nothing, generation=generation, cursor=cursor)
     return {"series": series, "generation": generation}
 
 
 def delete_checkpoint(series: str, checkpoint: str | CheckpointStore | None = None) -> None:
-    """Remove every trace of ``series``; no error where there is none."""
+    """Remove every trace of ``series``; no error where there is none.
+
+    Args:
+        series: its key.
+        checkpoint: see the module.
+
+    Raises:
+        UnavailableError: the store did not answer as it should.
+
+    """
     open_store(checkpoint).delete_sync(text(series, "series"))
 
 
-def _ranges(pairs: Sequence[Sequence[Moment]], name: str) -> list[tuple[datetime, datetime]]:
+def _ranges(pairs: Sequence[Sequence[Moment]], name: str) -> Ranges:
     if not _is_list(pairs) or not all(_is_list(pair) and len(pair) == 2 for pair in pairs):
         raise InvalidError(f"{name} must be a list of pairs [start, end], not {str(pairs)[:80]!r}")
     ranges = [(aware(low, name), aware(high, name)) for low, high in pairs]

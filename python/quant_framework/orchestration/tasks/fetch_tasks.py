@@ -16,18 +16,20 @@ from typing import Any
 
 from quant_framework import settings
 from quant_framework._core import bars_before
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import CheckpointStore, open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 from quant_framework.orchestration.staged import Staged
-from quant_framework.orchestration.tasks.places import open_source
-from quant_framework.orchestration.tasks.running import Moment, aware, run, text, wait_for
+from quant_framework.orchestration.tasks.places import open_quota, open_source
+from quant_framework.orchestration.tasks.running import aware, run, text, wait_for
 from quant_framework.orchestration.workflows import BackfillWorkflow
+from quant_framework.results import StagedReference
 
 __all__ = ["Stage", "fetch_ohlcv", "fetch_open_interest", "stage_reference", "stage_workflow"]
 
-log = logging.getLogger("quant_framework.tasks")
+log: logging.Logger = logging.getLogger("quant_framework.tasks")
 
 
 def open_checkpoints(url: str) -> CheckpointStore:
@@ -57,8 +59,8 @@ class Stage:
         if "/staged=" not in url:
             raise InvalidError(f"{url!r} is not the address of staged rows")
         self.url = url
-        self.rows = open_rows(url)
-        self.checkpoints = open_checkpoints(f"{url}/_checkpoints")
+        self.rows: BronzeWriter = open_rows(url)
+        self.checkpoints: CheckpointStore = open_checkpoints(f"{url}/_checkpoints")
 
     @classmethod
     def of(
@@ -102,17 +104,28 @@ def fetch_ohlcv(
     rate_limit: str | IRateLimiter | None = None,
     lake: str | None = None,
     staging: str | None = None,
-) -> dict[str, Any]:
+) -> StagedReference:
     """Fetch, check and stage the bars of ``symbol`` that open in ``[start, end)``.
 
+    Args:
+        symbol: the source's own name, or one that it can resolve (``BTC``).
+        timeframe: ``1m`` to ``1M``.
+        start: first bar.
+        end: end (exclusive); by default now.
+        source: a source's name, or an adapter.
+        adapter_options: of the source's adapter, such as ``base_url``.
+        rate_limit: URL of the place where the source's quota is shared, or a limiter; by default the environment's.
+        lake: URL that the default of ``staging`` lies beside.
+        staging: URL of the place for rows on their way into the lake.
+
     Returns:
-        ``kind``, ``series`` (its key), ``ranges`` (pairs of ISO 8601 texts: what the source was asked for), ``bars``
-        and ``stage`` (a URL): what ``write_bronze`` and ``validate_rows`` take.
+        What ``write_bronze`` and ``validate_staged`` take.
+
+    Raises:
+        QuantFrameworkError: of any kind, as the run failed; what was fetched stays staged and is not asked for again.
 
     """
-    places = {"lake": lake, "staging": staging}
-    asked = (symbol, timeframe, "ohlcv", start, end)
-    return _fetch(*asked, source, adapter_options, rate_limit, **places)
+    return _fetch(symbol, timeframe, "ohlcv", start, end, source, adapter_options, rate_limit, lake, staging)
 
 
 def fetch_open_interest(
@@ -126,11 +139,9 @@ def fetch_open_interest(
     rate_limit: str | IRateLimiter | None = None,
     lake: str | None = None,
     staging: str | None = None,
-) -> dict[str, Any]:
-    """Fetch, check and stage open interest; as ``fetch_ohlcv``."""
-    places = {"lake": lake, "staging": staging}
-    asked = (symbol, timeframe, "open_interest", start, end)
-    return _fetch(*asked, source, adapter_options, rate_limit, **places)
+) -> StagedReference:
+    """Fetch, check and stage open interest; arguments, result and errors are as for ``fetch_ohlcv``."""
+    return _fetch(symbol, timeframe, "open_interest", start, end, source, adapter_options, rate_limit, lake, staging)
 
 
 def _fetch(
@@ -144,17 +155,23 @@ def _fetch(
     rate_limit: str | IRateLimiter | None,
     lake: str | None,
     staging: str | None,
-) -> dict[str, Any]:
+) -> StagedReference:
     adapter = open_source(source, adapter_options)
     low, high = aware(start, "start"), datetime.now(timezone.utc) if end is None else aware(end, "end")
     named = (text(symbol, "symbol"), text(timeframe, "timeframe"))
     names = (adapter.source, data_type, *named, f"{low:%Y%m%dT%H%M%SZ}-{high:%Y%m%dT%H%M%SZ}")
     stage = Stage.of(staging or settings.staging_url(lake), names)
-    is_place = rate_limit is None or isinstance(rate_limit, str)
-    limiter = settings.open_limiter(adapter, rate_limit) if is_place else rate_limit
-    parts = {"adapter": adapter, "rate_limiter": limiter}
-    wanted = {"symbol": symbol, "timeframe": timeframe, "data_type": data_type}
-    return stage_reference(run(stage_workflow(stage, **wanted, start=low, end=high, **parts)), stage)
+    workflow = stage_workflow(
+        stage,
+        symbol=symbol,
+        timeframe=timeframe,
+        data_type=data_type,
+        start=low,
+        end=high,
+        adapter=adapter,
+        rate_limiter=open_quota(adapter, rate_limit),
+    )
+    return stage_reference(run(workflow), stage)
 
 
 def stage_workflow(
@@ -168,18 +185,46 @@ def stage_workflow(
     bars: int | None = None,
     **parts: Any,
 ) -> BackfillWorkflow:
-    """The workflow that fetches one series into ``stage``."""
+    """The workflow that fetches one series into ``stage``.
+
+    Args:
+        stage: the place.
+        symbol: the source's own name, or one that it can resolve.
+        timeframe: of the series.
+        data_type: of the series.
+        start: first bar, aware; ``None``: ``bars`` before the end.
+        end: end (exclusive), aware.
+        bars: where there is no start.
+        parts: more arguments of ``BackfillWorkflow``, among them ``adapter``.
+
+    Raises:
+        InvalidError: neither a start nor a number of bars.
+
+    """
     if start is None:
         if bars is None:
             raise InvalidError("start is missing")
         start = bars_before(aware(end, "end"), timeframe, bars)
-    wanted = {"symbols": [symbol], "timeframes": [timeframe], "data_types": [data_type]}
-    places = {"writer": stage.rows, "checkpoint_store": stage.checkpoints}
-    return BackfillWorkflow(**places, **wanted, start=start, end=end, **parts)
+    return BackfillWorkflow(
+        writer=stage.rows,
+        checkpoint_store=stage.checkpoints,
+        symbols=[symbol],
+        timeframes=[timeframe],
+        data_types=[data_type],
+        start=start,
+        end=end,
+        **parts,
+    )
 
 
-def stage_reference(result: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
-    """The reference to what a successful run has staged."""
+def stage_reference(result: Mapping[str, Any], stage: Stage) -> StagedReference:
+    """The reference to what a successful run has staged.
+
+    Args:
+        result: of the run.
+        stage: where it wrote.
+
+    """
     if not result.get("series"):
         return Staged(None, (), 0, stage.url).to_dict()
     (series,) = result["series"]

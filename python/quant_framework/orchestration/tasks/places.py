@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 from quant_framework import settings
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import CheckpointStore, open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.checks import check_adapter
-from quant_framework.orchestration.ports import IDataAdapter
+from quant_framework.orchestration.ports import ICheckpointStore, IDataAdapter, IDataWriter, IRateLimiter
+
+Writer = TypeVar("Writer", bound=IDataWriter)
 
 
-def open_store(checkpoint: str | CheckpointStore | None, method: str = "load_sync") -> CheckpointStore:
-    """The store at a URL, or itself; ``method`` is what it must have."""
+@overload
+def open_store(checkpoint: str | CheckpointStore | None, method: Literal["load_sync"] = "load_sync") -> CheckpointStore:
+    """A native store, or a subclass of one."""
+
+
+@overload
+def open_store(checkpoint: str | ICheckpointStore | None, method: Literal["load"]) -> ICheckpointStore:
+    """Any store."""
+
+
+def open_store(checkpoint: str | ICheckpointStore | None, method: str = "load_sync") -> ICheckpointStore:
+    """The store at a URL, by default the environment's, or itself.
+
+    Args:
+        checkpoint: a URL or a store.
+        method: what a store must have: ``load_sync`` where the caller does not wait, else ``load``.
+
+    Raises:
+        InvalidError: neither a URL nor such a store.
+
+    """
     if checkpoint is None or isinstance(checkpoint, str):
         return open_checkpoint_store(checkpoint or settings.checkpoint_url())
     if not hasattr(checkpoint, method):
@@ -22,8 +43,13 @@ def open_store(checkpoint: str | CheckpointStore | None, method: str = "load_syn
     return checkpoint
 
 
-def open_lake(lake: str | BronzeWriter | None) -> BronzeWriter:
-    """The lake at a URL, or itself."""
+def open_lake(lake: str | Writer | None) -> BronzeWriter | Writer:
+    """The lake at a URL, by default the environment's, or itself.
+
+    Raises:
+        InvalidError: neither a URL nor a writer.
+
+    """
     if lake is None or isinstance(lake, str):
         return BronzeWriter(lake or settings.lake_url())
     if not hasattr(lake, "write"):
@@ -32,7 +58,19 @@ def open_lake(lake: str | BronzeWriter | None) -> BronzeWriter:
 
 
 def open_source(source: str | IDataAdapter, options: Mapping[str, Any] | None = None) -> IDataAdapter:
-    """The adapter of a source's name, or itself."""
+    """The adapter of a source's name, with ``options``, or itself.
+
+    Raises:
+        InvalidError: no such source, options that it does not take, or no adapter.
+
+    """
     if isinstance(source, str):
         return settings.open_adapter(source, **(options or {}))
     return check_adapter(source)
+
+
+def open_quota(adapter: IDataAdapter, rate_limit: str | IRateLimiter | None) -> IRateLimiter:
+    """The quota of ``adapter``'s source, shared at a URL, by default the environment's, or a limiter itself."""
+    if rate_limit is None or isinstance(rate_limit, str):
+        return settings.open_limiter(adapter, rate_limit)
+    return rate_limit

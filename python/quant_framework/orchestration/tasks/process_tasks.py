@@ -8,14 +8,16 @@ year) of what the lake holds, so twice is once. One task at a time may make a se
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from quant_framework import _core, settings
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError
-from quant_framework.ingestion.backfill import CheckpointStore
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
 from quant_framework.orchestration.tasks.places import open_lake, open_store
-from quant_framework.orchestration.tasks.running import Moment, aware, text, wait_for
+from quant_framework.orchestration.tasks.running import aware, text, wait_for
+from quant_framework.results import Derived, DerivedReport
 
 __all__ = ["merge_series", "resample_series"]
 
@@ -30,9 +32,9 @@ def resample_series(
     end: Moment | None = None,
     lake: str | BronzeWriter | None = None,
     derived: str | BronzeWriter | None = None,
-    checkpoint: str | CheckpointStore | None = None,
+    checkpoint: str | ICheckpointStore | None = None,
     into: str | None = None,
-) -> dict[str, Any]:
+) -> DerivedReport:
     """Make the complete bars of ``to_timeframe`` of ``series`` (its key) in ``lake``.
 
     Args:
@@ -46,14 +48,15 @@ def resample_series(
             have, which are known, from bars that nobody asked for, which make a coarser bar incomplete.
         into: key of the derived series; by default of the source ``<source>.resampled``.
 
-    Returns:
-        ``series`` (the derived key), ``periods``, ``rows`` and ``bytes`` written, ``sources`` (each ``series, rows``),
-        the first 100 bars that were left out as ``incomplete`` (each ``open, known, expected``) and of the ``gaps``
-        (each ``start, end``) of which nothing is known; ``incomplete_count`` and ``gap_count`` count all.
+    Raises:
+        InvalidError: timeframes that do not nest, half a range, or a lake that cannot be read.
+        DataError: stored rows that cannot be read.
+        UnavailableError: a lake or the store did not answer as it should.
 
     """
     source = open_readable(lake)
-    places = {"into": None if into is None else text(into, "into"), "checkpoint": open_store(checkpoint, "load")}
+    places: dict[str, Any] = {"into": None if into is None else text(into, "into")}
+    places["checkpoint"] = open_store(checkpoint, "load")
     asked = (source, text(series, "series"), text(to_timeframe, "to_timeframe"), open_derived(derived, source))
     return short(wait_for(_core.resample_series, *asked, *moments(start, end), **places))
 
@@ -65,7 +68,7 @@ def merge_series(
     end: Moment | None = None,
     lake: str | BronzeWriter | None = None,
     derived: str | BronzeWriter | None = None,
-) -> dict[str, Any]:
+) -> DerivedReport:
     """Make ``into`` (a key) of two or more series in ``lake``: of each bar, the whole row of the first that has it.
 
     Args:
@@ -79,6 +82,11 @@ def merge_series(
     Returns:
         As ``resample_series``; ``sources`` says how many rows came from each.
 
+    Raises:
+        InvalidError: series that do not fit together, half a range, or a lake that cannot be read.
+        DataError: stored rows that cannot be read.
+        UnavailableError: a lake did not answer as it should.
+
     """
     if isinstance(series, str) or not isinstance(series, Sequence):
         raise InvalidError(f"series must be a list of keys, not {str(series)[:80]!r}")
@@ -87,15 +95,20 @@ def merge_series(
     return short(wait_for(_core.merge_series, *asked, *moments(start, end)))
 
 
-def open_readable(lake: str | BronzeWriter | None, name: str = "lake") -> BronzeWriter:
-    """The lake at a URL, or itself, which must be native to be read."""
+def open_readable(lake: str | IDataWriter | None, name: str = "lake") -> _core.BronzeWriter:
+    """The lake at a URL, or itself, which must be native to be read.
+
+    Raises:
+        InvalidError: it is not; called ``name`` there.
+
+    """
     place = open_lake(lake)
     if not isinstance(place, _core.BronzeWriter):
         raise InvalidError(f"a {name} of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
     return place
 
 
-def open_derived(derived: str | BronzeWriter | None, lake: BronzeWriter) -> BronzeWriter:
+def open_derived(derived: str | BronzeWriter | None, lake: _core.BronzeWriter) -> _core.BronzeWriter:
     """The lake of derived series at a URL, itself, or the one beside ``lake``."""
     return open_readable(derived or settings.derived_url(lake.url), "derived lake")
 
@@ -106,8 +119,8 @@ def moments(start: Moment | None, end: Moment | None) -> list[Any]:
     return [None if moment is None else aware(moment, name) for moment, name in pairs]
 
 
-def short(made: dict[str, Any]) -> dict[str, Any]:
+def short(made: Derived) -> DerivedReport:
     """A result that fits into an XCom."""
     counts = {"incomplete_count": len(made["incomplete"]), "gap_count": len(made["gaps"])}
-    lists = {name: made[name][:MOST] for name in ("incomplete", "gaps")}
-    return made | lists | counts
+    lists = {"incomplete": made["incomplete"][:MOST], "gaps": made["gaps"][:MOST]}
+    return cast("DerivedReport", {**made, **lists, **counts})

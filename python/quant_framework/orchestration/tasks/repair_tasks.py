@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, cast
 
 from quant_framework import settings
+from quant_framework.arguments import Hole, Moment
 from quant_framework.ingestion.backfill import CheckpointStore
-from quant_framework.ingestion.writers import BronzeWriter
-from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
-from quant_framework.orchestration.tasks.places import open_lake, open_source, open_store
-from quant_framework.orchestration.tasks.running import Moment, aware, run
+from quant_framework.orchestration.ports import IDataAdapter, IDataWriter, IRateLimiter
+from quant_framework.orchestration.tasks.places import open_lake, open_quota, open_source, open_store
+from quant_framework.orchestration.tasks.running import aware, run
 from quant_framework.orchestration.workflows import RepairWorkflow
-from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE, Hole
+from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE
+from quant_framework.results import BackfillReport, RepairReport
 
 __all__ = ["repair_gaps"]
+
+SHOWN: tuple[Literal["series", "start", "end", "rows", "coverage", "gaps"], ...]
+SHOWN = ("series", "start", "end", "rows", "coverage", "gaps")
+"""What the result says of each series."""
 
 
 def repair_gaps(
@@ -26,30 +31,48 @@ def repair_gaps(
     *,
     adapter_options: Mapping[str, Any] | None = None,
     rate_limit: str | IRateLimiter | None = None,
-    lake: str | BronzeWriter | None = None,
+    lake: str | IDataWriter | None = None,
     checkpoint: str | CheckpointStore | None = None,
     attempts: int = ATTEMPTS,
     pause: float = PAUSE,
     force: bool = False,
-) -> dict[str, Any]:
-    """Ask ``source`` again for the holes of ``series`` (keys), or for ``holes``; see ``RepairWorkflow``.
+) -> RepairReport:
+    """Ask ``source`` again for the holes of ``series`` (keys), or for ``holes``.
 
-    Returns:
-        ``status, records_written, requests`` and ``series``: per series ``series, start, end, rows, coverage`` and the
-        ``gaps`` that are left, each ``start, end, bars, kind, attempts, first_seen, last_checked``.
+    Args:
+        series: keys; see ``RepairWorkflow``, as for ``holes``, ``attempts``, ``pause`` and ``force``.
+        holes: instead, what to ask for.
+        start: where to look; by default where the checkpoint of each series begins.
+        end: where to stop looking (exclusive); by default now.
+        source: a source's name, or an adapter.
+        adapter_options: of the source's adapter.
+        rate_limit: URL of the place where the source's quota is shared, or a limiter; by default the environment's.
+        lake: URL or writer of bronze; by default the environment's.
+        checkpoint: URL or store; by default the environment's.
+        attempts: a hole that the source had nothing for so often is settled.
+        pause: seconds between the first repair of a hole and the second; doubles each time.
+        force: ask for every hole now, settled or not.
+
+    Raises:
+        QuantFrameworkError: of any kind, as the run failed; what was written stays.
 
     """
     adapter = open_source(source, adapter_options)
-    is_place = rate_limit is None or isinstance(rate_limit, str)
-    parts = {
-        "adapter": adapter,
-        "rate_limiter": settings.open_limiter(adapter, rate_limit) if is_place else rate_limit,
-        "writer": open_lake(lake),
-        "checkpoint_store": open_store(checkpoint),
-    }
     moments = [None if moment is None else aware(moment, name) for moment, name in ((start, "start"), (end, "end"))]
-    options = {"attempts": attempts, "pause": pause, "force": force, "start": moments[0], "end": moments[1]}
-    result = run(RepairWorkflow(series=series, holes=holes, **options, **parts))
-    names = ("series", "start", "end", "rows", "coverage", "gaps")
-    shown = [{name: one[name] for name in names} for one in result["series"]]
-    return {name: result[name] for name in ("status", "records_written", "requests")} | {"series": shown}
+    workflow = RepairWorkflow(
+        adapter=adapter,
+        writer=open_lake(lake),
+        checkpoint_store=open_store(checkpoint),
+        rate_limiter=open_quota(adapter, rate_limit),
+        series=series,
+        holes=holes,
+        start=moments[0],
+        end=moments[1],
+        attempts=attempts,
+        pause=pause,
+        force=force,
+    )
+    result: BackfillReport = run(workflow)
+    shown: list[Any] = [{name: one[name] for name in SHOWN} for one in result["series"]]
+    counts = {"records_written": result["records_written"], "requests": result["requests"]}
+    return cast("RepairReport", {"status": result["status"], **counts, "series": shown})

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.ports import IWorkflow
 from quant_framework.orchestration.staged import moment as iso_moment
 
-Moment = datetime | str
 T = TypeVar("T")
 
 
@@ -27,8 +27,13 @@ class NoContext:
         return
 
 
-def run(workflow: IWorkflow) -> dict[str, Any]:
-    """The result of a workflow that succeeded; the error of its kind where it did not."""
+def run(workflow: IWorkflow) -> Any:
+    """The result of a workflow that succeeded.
+
+    Raises:
+        QuantFrameworkError: it did not; of the kind of its first error.
+
+    """
     result = asyncio.run(workflow.execute(NoContext()))
     if result["status"] == "success":
         return result
@@ -37,9 +42,9 @@ def run(workflow: IWorkflow) -> dict[str, Any]:
     raise kinds.get(problems[0]["kind"], QuantFrameworkError)("; ".join(map(one_line, problems)))
 
 
-def one_line(error: dict[str, Any]) -> str:
+def one_line(error: Mapping[str, Any]) -> str:
     """An entry of a result's ``errors``, with its series where it has one."""
-    return f"{error['series']}: {error['message']}" if error.get("series") else error["message"]
+    return f"{error['series']}: {error['message']}" if error.get("series") else str(error["message"])
 
 
 def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
@@ -52,7 +57,12 @@ def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) 
 
 
 def aware(value: Moment, name: str) -> datetime:
-    """An aware datetime from one, or from ISO 8601 text with a time zone."""
+    """An aware datetime from one, or from ISO 8601 text with a time zone.
+
+    Raises:
+        InvalidError: neither; ``name`` is the argument's.
+
+    """
     try:
         moment = value if isinstance(value, datetime) else iso_moment(value)
     except (AttributeError, TypeError, ValueError):
@@ -63,7 +73,12 @@ def aware(value: Moment, name: str) -> datetime:
 
 
 def text(value: Any, name: str) -> str:
-    """``value``, which must be a text."""
+    """``value``, which must be a text.
+
+    Raises:
+        InvalidError: it is none; ``name`` is the argument's.
+
+    """
     if not isinstance(value, str):
         raise InvalidError(f"{name} must be a text, not {str(value)[:80]!r}")
     return value

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from quant_framework import _core
+from quant_framework.arguments import Moment, Rows
 from quant_framework.errors import InvalidError
-from quant_framework.ingestion.backfill import CheckpointStore
 from quant_framework.ingestion.writers import BronzeWriter, ReportWriter
 from quant_framework.orchestration.checks import check_wanted
+from quant_framework.orchestration.ports import ICheckpointStore
 from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.tasks.places import open_lake, open_store
-from quant_framework.orchestration.tasks.running import Moment, aware, run, text, wait_for
+from quant_framework.orchestration.tasks.running import aware, run, text, wait_for
 from quant_framework.orchestration.workflows import ValidationWorkflow
+from quant_framework.results import Comparison, GapReport, Restatement, SeriesValidation
 
 __all__ = ["check_rows", "detect_gaps", "reconcile_sources", "restated_rows", "validate_rows", "validate_staged"]
 
@@ -29,9 +31,9 @@ def validate_rows(
     lake: str | BronzeWriter | None = None,
     thresholds: Mapping[str, float] | None = None,
     checks: Sequence[str] | None = None,
-    checkpoint: str | CheckpointStore | None = None,
+    checkpoint: str | ICheckpointStore | None = None,
     roll_up: str | None = None,
-) -> dict[str, Any]:
+) -> SeriesValidation:
     """Look at the rows of ``series`` (its key) in ``lake`` that open in ``[start, end)``.
 
     Args:
@@ -45,44 +47,63 @@ def validate_rows(
             default gaps are just missing.
         roll_up: a shorter timeframe of the same market in the lake, whose bars must add up to these.
 
-    Returns:
-        ``series, start, end, checks_version, ok, rows, bars, findings`` (each ``check, code, severity, count, first``),
-        the first 100 ``gaps`` (``start, end, bars, kind``), and ``gap_count``. ``ok`` says that no finding is an error.
-        docs/validation.md lists the checks.
+    Raises:
+        InvalidError: no such threshold or check, a lake that cannot be read, or a timeframe that does not nest.
+        DataError: an object that cannot be read.
+        UnavailableError: the lake or the store did not answer as it should.
 
     """
     low, high = aware(start, "start"), aware(end, "end")
     place = open_lake(lake)
     if not isinstance(place, _core.BronzeWriter):
         raise InvalidError(f"a lake of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
-    options = {**wanted(thresholds, checks), "roll_up": roll_up}
+    options: dict[str, Any] = {**wanted(thresholds, checks), "roll_up": roll_up}
     if checkpoint is not None:
         options["checkpoint_store"] = open_store(checkpoint, "load")
-    return _short(wait_for(_core.validate_rows, place, text(series, "series"), low, high, **options))
+    validation: SeriesValidation
+    validation = _short(wait_for(_core.validate_rows, place, text(series, "series"), low, high, **options))
+    return validation
 
 
 def check_rows(
-    rows: Any,
+    rows: Rows,
     series: str,
     start: Moment,
     end: Moment,
     thresholds: Mapping[str, float] | None = None,
     checks: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """Look at rows that are at hand (Arrow data, a DataFrame, a dict of columns) as if they lay in the lake.
+) -> SeriesValidation:
+    """Look at rows that are at hand as if they lay in the lake.
 
-    The result is that of ``validate_rows``.
+    Args:
+        rows: of the series, in the order in which they would be stored.
+        series: its key, ``source/data_type/symbol/timeframe``.
+        start: aware datetime or ISO 8601 text.
+        end: end (exclusive).
+        thresholds: as for ``validate_rows``.
+        checks: as for ``validate_rows``.
+
+    Raises:
+        InvalidError: no such threshold or check.
+        DataError: rows of another shape than the series'.
+
     """
     low, high = aware(start, "start"), aware(end, "end")
-    return _short(_core.check_rows(rows, text(series, "series"), low, high, **wanted(thresholds, checks)))
+    validation: SeriesValidation
+    validation = _short(_core.check_rows(rows, text(series, "series"), low, high, **wanted(thresholds, checks)))
+    return validation
 
 
-def restated_rows(series: str, older: Any, newer: Any) -> dict[str, Any]:
-    """What a source says now of bars of ``series`` (its key) against what it said then.
+def restated_rows(series: str, older: Rows, newer: Rows) -> Restatement:
+    """What a source says now of bars against what it said then.
 
-    Returns:
-        ``shared`` (bars in both), ``restated`` (of those, the ones that differ), ``first`` (of these), ``withdrawn``
-        and ``added`` (bars in one only).
+    Args:
+        series: key of the series.
+        older: its rows then, in any order.
+        newer: its rows now, in any order.
+
+    Raises:
+        DataError: rows of another shape than the series'.
 
     """
     return _core.restated_rows(text(series, "series"), older, newer)
@@ -93,7 +114,7 @@ def validate_staged(
     rows: BronzeWriter | None = None,
     thresholds: Mapping[str, float] | None = None,
     checks: Sequence[str] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[SeriesValidation]:
     """Look at what a fetch task has staged: one report per range, as ``validate_rows``.
 
     Args:
@@ -102,6 +123,11 @@ def validate_staged(
         thresholds: as for ``validate_rows``.
         checks: as for ``validate_rows``.
 
+    Raises:
+        InvalidError: no such reference, or as for ``validate_rows``.
+        DataError: an object that cannot be read.
+        UnavailableError: the place did not answer as it should.
+
     """
     reference = Staged.parse(staged, "staged")
     place = rows or Stage(reference.stage).rows
@@ -109,27 +135,30 @@ def validate_staged(
     return [validate_rows(series, low, high, place, thresholds, checks) for low, high in reference.moments()]
 
 
-def detect_gaps(
-    series: str, start: Moment, end: Moment, checkpoint: str | CheckpointStore | None = None
-) -> dict[str, Any]:
-    """What the checkpoint of ``series`` (its key), and the gap ledger beside it, say is missing of ``[start, end)``.
+def detect_gaps(series: str, start: Moment, end: Moment, checkpoint: str | ICheckpointStore | None = None) -> GapReport:
+    """What the checkpoint of a series, and the gap ledger beside it, say is missing of ``[start, end)``.
+
+    Args:
+        series: its key.
+        start: aware datetime or ISO 8601 text.
+        end: end (exclusive).
+        checkpoint: URL or store; by default the environment's.
 
     Returns:
-        ``series, start, end, coverage`` (0 to 1), ``bars`` (with rows), the first 100 ``gaps``, ``gap_count``,
-        ``missing_bars`` (of all kinds) and ``unknown_bars``. A gap has ``start, end, bars`` and ``kind``: ``unknown``
-        where the source was not asked. Where it was and had nothing: ``not_listed`` before the first row, or a week
-        after the last one; ``outage`` where two and more other series of the source have no row either; ``no_trade``
-        where it was asked three times, or as often as the last repair said; else ``unresolved``; these have
-        ``attempts, first_seen`` and ``last_checked`` too. ``beyond_retention``: a repair found that nobody can ask any
-        more.
+        ``GapKind`` says what the kinds of gaps mean. ``no_trade`` is what was asked for three times, or as often as the
+        last repair said; ``beyond_retention`` is what a repair found that nobody can ask for any more.
+
+    Raises:
+        UnavailableError: the store did not answer as it should.
 
     """
     low, high = aware(start, "start"), aware(end, "end")
     found = wait_for(_core.detect_gaps, open_store(checkpoint, "load"), text(series, "series"), low, high)
-    result = {name: found[name] for name in ("series", "start", "end", "coverage", "bars", "gaps")}
+    names = ("series", "start", "end", "coverage", "bars", "gaps")
+    result = {name: cast("dict[str, Any]", found)[name] for name in names}
     result["missing_bars"] = sum(gap["bars"] for gap in found["gaps"])
     result["unknown_bars"] = sum(gap["bars"] for gap in found["gaps"] if gap["kind"] == "unknown")
-    return _short(result)
+    return cast("GapReport", _short(result))
 
 
 def reconcile_sources(
@@ -141,25 +170,55 @@ def reconcile_sources(
     volume_tolerance: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     checks: Sequence[str] | None = None,
-    checkpoint: str | CheckpointStore | None = None,
+    checkpoint: str | ICheckpointStore | None = None,
     report: str | ReportWriter | None = None,
-) -> dict[str, Any]:
-    """Compare two or more series (keys) of one market in ``lake`` with the first; see ``ValidationWorkflow``.
+) -> Comparison:
+    """Compare two or more series of one market in ``lake`` with the first.
 
-    ``report`` is where the page, the numbers and the bars go, a URL or a writer; by default nothing is written.
+    Args:
+        series: keys; the first counts as right.
+        start: aware datetime or ISO 8601 text.
+        end: end (exclusive).
+        lake: URL or writer of bronze; by default the environment's.
+        tolerance: by what fraction of the greater one the values (the close of a bar) may differ.
+        volume_tolerance: the same for the volume; by default volumes are not compared.
+        thresholds: as for ``validate_rows``.
+        checks: as for ``validate_rows``.
+        checkpoint: as for ``validate_rows``.
+        report: where a page, its numbers and its bars go, URL or writer; by default nothing is written.
+
+    Raises:
+        QuantFrameworkError: of any kind; the comparison could not be made. That sources differ is not an error.
+
     """
     low, high = aware(start, "start"), aware(end, "end")
-    options = {"tolerance": tolerance, "volume_tolerance": volume_tolerance, "thresholds": thresholds, "checks": checks}
-    options["report"] = ReportWriter(report) if isinstance(report, str) else report
-    options["checkpoint_store"] = None if checkpoint is None else open_store(checkpoint, "load")
-    return run(ValidationWorkflow(open_lake(lake), series, start=low, end=high, **options))
+    workflow = ValidationWorkflow(
+        open_lake(lake),
+        series,
+        start=low,
+        end=high,
+        tolerance=tolerance,
+        volume_tolerance=volume_tolerance,
+        thresholds=thresholds,
+        checks=checks,
+        report=ReportWriter(report) if isinstance(report, str) else report,
+        checkpoint_store=None if checkpoint is None else open_store(checkpoint, "load"),
+    )
+    comparison: Comparison = run(workflow)
+    return comparison
 
 
 def wanted(thresholds: Mapping[str, float] | None, checks: Sequence[str] | None) -> dict[str, Any]:
-    """Both as the core takes them; ``InvalidError`` where one is of the wrong kind."""
+    """Both as the core takes them.
+
+    Raises:
+        InvalidError: one is of the wrong kind.
+
+    """
     check_wanted(thresholds, checks)
     return {"thresholds": thresholds and dict(thresholds), "checks": checks and list(checks)}
 
 
-def _short(report: dict[str, Any]) -> dict[str, Any]:
+def _short(report: Mapping[str, Any]) -> Any:
+    """``report`` with the first gaps only."""
     return {"gap_count": len(report["gaps"]), **report, "gaps": report["gaps"][:MOST]}

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from quant_framework import settings
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import CheckpointStore
 from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
+from quant_framework.orchestration.ports import IDataWriter
 from quant_framework.orchestration.staged import Staged, is_summary
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.tasks.places import open_lake, open_store
-from quant_framework.orchestration.tasks.running import Moment, aware, run, text, wait_for
+from quant_framework.orchestration.tasks.running import aware, run, text, wait_for
 from quant_framework.orchestration.workflows import WriteWorkflow
+from quant_framework.results import SeriesCompaction, SilverReport, WriteReport, WrittenReport
 
 __all__ = ["compact", "write_bronze", "write_silver"]
 
 
 def write_bronze(
     staged: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    lake: str | BronzeWriter | None = None,
+    lake: str | IDataWriter | None = None,
     checkpoint: str | CheckpointStore | None = None,
-) -> dict[str, Any]:
+) -> WrittenReport:
     """Write what fetch tasks have staged into the bronze lake and commit it; what the lake has already stays.
 
     Args:
@@ -30,22 +33,29 @@ def write_bronze(
         lake: URL or writer; by default the environment's.
         checkpoint: URL or store; by default the environment's.
 
-    Returns:
-        ``status, records_written, bytes_written`` and ``series``: per series ``series, start, end, rows, bars``. Twice
-        is once.
+    Twice is once: a retry writes the same objects.
+
+    Raises:
+        InvalidError: no such reference, or nothing is staged there any more.
+        QuantFrameworkError: of any other kind, as the run failed; what was written stays.
 
     """
     several = [staged] if isinstance(staged, Mapping) else list(staged)
     references = [Staged.parse(one, "staged") for one in several]
-    result = run(WriteWorkflow(references, open_lake(lake), open_store(checkpoint), open_stage=Stage))
-    series = [{name: one[name] for name in ("series", "start", "end", "rows", "bars")} for one in result["series"]]
-    counts = {name: result.get(name, 0) for name in ("records_written", "bytes_written")}
-    return {"status": result["status"], **counts, "series": series}
+    result: WriteReport = run(WriteWorkflow(references, open_lake(lake), open_store(checkpoint), open_stage=Stage))
+    names = ("series", "start", "end", "rows", "bars")
+    series: list[Any] = [{name: cast("dict[str, Any]", one)[name] for name in names} for one in result["series"]]
+    return {
+        "status": result["status"],
+        "records_written": result["records_written"],
+        "bytes_written": result.get("bytes_written", 0),
+        "series": series,
+    }
 
 
 def write_silver(
     written: Mapping[str, Any], lake: str | BronzeWriter | None = None, silver: str | None = None
-) -> dict[str, Any]:
+) -> SilverReport:
     """Make silver of what was written into bronze.
 
     Args:
@@ -53,8 +63,12 @@ def write_silver(
         lake: the bronze lake, URL or writer; by default the environment's.
         silver: URL; by default the environment's, else beside the bronze lake.
 
-    Returns:
-        ``series``: per series what ``compact`` answers. Twice is once.
+    Twice is once.
+
+    Raises:
+        InvalidError: no such result.
+        DataError: an object of bronze that cannot be read.
+        UnavailableError: a lake did not answer as it should.
 
     """
     if not is_summary(written):
@@ -69,17 +83,24 @@ def compact(
     end: Moment | None = None,
     lake: str | BronzeWriter | None = None,
     silver: str | SilverWriter | None = None,
-) -> dict[str, Any]:
+) -> SeriesCompaction:
     """Make the periods of ``series`` (its key) that ``[start, end)`` touches, all where neither is given.
 
-    Returns:
-        ``series``, ``partitions`` (looked at), ``written`` (replaced), ``rows`` and ``bytes``, ``repeated`` and
-        ``replaced`` (rows of bronze that a later object repeats or contradicts), ``quarantined`` (rows kept aside).
+    Args:
+        series: its key.
+        start: with ``end``, only the periods that ``[start, end)`` touches.
+        end: see ``start``.
+        lake: the bronze lake, URL or writer; by default the environment's.
+        silver: URL or writer; by default the environment's, else beside the bronze lake.
+
+    Raises:
+        InvalidError: half a range, or no such key.
+        DataError: an object of bronze that cannot be read.
+        UnavailableError: a lake did not answer as it should.
 
     """
-    writer = silver
     if silver is None or isinstance(silver, str):
         place = open_lake(lake)
-        writer = SilverWriter(silver or settings.silver_url(place.url), place)
+        silver = SilverWriter(silver or settings.silver_url(place.url), place)
     moments = [None if moment is None else aware(moment, name) for moment, name in ((start, "start"), (end, "end"))]
-    return {"series": series, **wait_for(writer.compact, text(series, "series"), *moments)}
+    return {"series": series, **wait_for(silver.compact, text(series, "series"), *moments)}

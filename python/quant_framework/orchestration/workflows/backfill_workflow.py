@@ -7,11 +7,12 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, drain_log
+from quant_framework.arguments import Moment, Priority, Resume
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
 from quant_framework.orchestration.ports import (
@@ -25,8 +26,9 @@ from quant_framework.orchestration.ports import (
 )
 from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
+from quant_framework.results import BackfillReport, BackfillResult, Failed, Failure, Plan
 
-log = logging.getLogger("quant_framework.workflows.backfill")
+log: logging.Logger = logging.getLogger("quant_framework.workflows.backfill")
 
 LOG_INTERVAL = 1.0
 """What the core has to say is logged so often, in seconds."""
@@ -57,7 +59,8 @@ class BackfillWorkflow(BaseWorkflow):
             all else. By default unique.
         lease: a run that stands still for so many seconds loses its claims.
         priority: ``live`` goes before ``backfill`` where both wait for one quota.
-        progress: gets the run's counters every ``progress_interval`` seconds.
+        progress: gets the run's counters; by default they are logged.
+        progress_interval: seconds between two reports of progress.
 
     ``symbols, timeframes, data_types, start, end`` may be left out and come from the context instead
     (``context.get_state(name)``; times there may be ISO 8601 texts).
@@ -66,7 +69,7 @@ class BackfillWorkflow(BaseWorkflow):
 
     def __init__(
         self,
-        adapter: IDataAdapter,
+        adapter: IDataAdapter | LakeAdapter,
         writer: IDataWriter,
         checkpoint_store: ICheckpointStore,
         chunk_strategy: IChunkStrategy | None = None,
@@ -78,22 +81,23 @@ class BackfillWorkflow(BaseWorkflow):
         start: datetime | None = None,
         end: datetime | None = None,
         concurrency: int = 8,
-        resume: str = "always",
+        resume: Resume = "always",
         max_wait: float | None = None,
         lag: float = 5.0,
         owner: str | None = None,
         lease: float = 60.0,
-        priority: str = "backfill",
+        priority: Priority = "backfill",
         progress: IProgressReporter | None = None,
         progress_interval: float = 30.0,
     ) -> None:
         self.adapter = adapter
         self.writer = writer
         self.checkpoint_store = checkpoint_store
-        self.chunk_strategy = chunk_strategy or AdaptiveChunkStrategy()
-        self.rate_limiter = rate_limiter or default_limiter(adapter)
-        self.parameters = dict(zip(PARAMETERS, (symbols, timeframes, data_types, start, end), strict=True))
-        self.options = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}
+        self.chunk_strategy: IChunkStrategy = chunk_strategy or AdaptiveChunkStrategy()
+        self.rate_limiter: IRateLimiter | None = rate_limiter or default_limiter(adapter)
+        given = (symbols, timeframes, data_types, start, end)
+        self.parameters: dict[str, Any] = dict(zip(PARAMETERS, given, strict=True))
+        self.options: dict[str, Any] = {"concurrency": concurrency, "resume": resume, "max_wait": max_wait, "lag": lag}
         self.options |= {
             "owner": owner or f"{socket.gethostname()} {uuid.uuid4()}",
             "lease": lease,
@@ -104,13 +108,17 @@ class BackfillWorkflow(BaseWorkflow):
         self._run: Backfill | None = None
         self._cancelled = False
 
+    async def execute(self, context: IWorkflowContext) -> BackfillResult:
+        """Validate, run to the end and log the result; what fails is told there, not raised."""
+        return cast("BackfillResult", await super().execute(context))
+
     def cancel(self) -> None:
         """Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this."""
         self._cancelled = True
         if self._run is not None:
             self._run.cancel()
 
-    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Any]]:
+    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Failure]]:
         """Check every parameter before quota or time is spent."""
         try:
             self._run = self._prepare(context)
@@ -118,8 +126,16 @@ class BackfillWorkflow(BaseWorkflow):
             return False, [{"kind": error.kind, "message": str(error)}]
         return True, []
 
-    async def plan(self, context: IWorkflowContext | None = None) -> dict[str, Any]:
-        """Chunks, requests, weight and least duration, before anything runs."""
+    async def plan(self, context: IWorkflowContext | None = None) -> Plan:
+        """Chunks, requests, weight and least duration, before anything runs.
+
+        Args:
+            context: where parameters come from that the constructor was not given.
+
+        Raises:
+            QuantFrameworkError: of any kind; a parameter is wrong, or a name cannot be looked up.
+
+        """
         return await self._prepare(context).plan()
 
     def read(self, context: IWorkflowContext | None) -> dict[str, Any]:
@@ -133,7 +149,12 @@ class BackfillWorkflow(BaseWorkflow):
         return self.backfill(self.read(context))
 
     def backfill(self, values: dict[str, Any]) -> Backfill:
-        """The core's run of ``values``; ``InvalidError`` where one of them is wrong."""
+        """The core's run of ``values``.
+
+        Raises:
+            InvalidError: one of them is wrong.
+
+        """
         for name in ("symbols", "timeframes", "data_types"):
             values[name] = [values[name]] if isinstance(values[name], str) else list(values[name] or [])
         for name in ("start", "end"):
@@ -151,7 +172,7 @@ class BackfillWorkflow(BaseWorkflow):
             run.cancel()
         return run
 
-    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
+    async def _execute_impl(self, context: IWorkflowContext) -> BackfillResult:
         run = self._run or self._prepare(context)
         running = asyncio.ensure_future(run.run())
         watching = asyncio.ensure_future(self._watch(run))
@@ -163,10 +184,7 @@ class BackfillWorkflow(BaseWorkflow):
             await asyncio.wait([running])
             raise
         except QuantFrameworkError as error:
-            return {
-                "status": "failed",
-                "errors": [{"kind": error.kind, "message": str(error)}],
-            } | run.progress()
+            return broken_off(error, run)
         finally:
             watching.cancel()
             _log_core()
@@ -189,7 +207,7 @@ class BackfillWorkflow(BaseWorkflow):
                     progress,
                 )
 
-    async def _report_results(self, result: dict[str, Any], context: IWorkflowContext) -> None:
+    async def _report_results(self, result: Mapping[str, Any], context: IWorkflowContext) -> None:
         log.info(
             "backfill %s: %s rows in %s chunks",
             result["status"],
@@ -200,12 +218,42 @@ class BackfillWorkflow(BaseWorkflow):
             log.error("%s: %s", error.get("series") or "backfill", error["message"])
 
 
+def failed(error: QuantFrameworkError) -> Failed:
+    """The result of a workflow that raised ``error``."""
+    return {"status": "failed", "errors": [{"kind": error.kind, "message": str(error)}]}
+
+
+def broken_off(error: QuantFrameworkError, run: Backfill) -> Failed:
+    """``failed``, with the counters of what was done before."""
+    return cast("Failed", {**failed(error), **run.progress()})
+
+
+def nothing_to_do() -> BackfillReport:
+    """The result of a run without series."""
+    return {
+        "status": "success",
+        "records_written": 0,
+        "bytes_written": 0,
+        "duration_seconds": 0.0,
+        "errors": [],
+        "chunks_planned": 0,
+        "chunks_done": 0,
+        "chunks_skipped": 0,
+        "requests": 0,
+        "throttled_seconds": 0.0,
+        "rows_restated": 0,
+        "rows_quarantined": 0,
+        "rows_dropped": 0,
+        "series": [],
+    }
+
+
 def default_limiter(adapter: Any) -> IRateLimiter | None:
     """What the adapter's source documents; a lake has no quota."""
     return None if isinstance(adapter, LakeAdapter) else AdaptiveRateLimiter(**documented(adapter))
 
 
-def moment(value: Any, name: str) -> Any:
+def moment(value: Moment | None, name: str) -> datetime | None:
     """ISO 8601 text as a datetime; anything else as it is, for the core to judge."""
     if not isinstance(value, str):
         return value

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from quant_framework.orchestration.ports import IWorkflowContext
+from quant_framework.results import Failure
 
-log = logging.getLogger("quant_framework.workflows")
+log: logging.Logger = logging.getLogger("quant_framework.workflows")
 
 
 class BaseWorkflow:
-    """Validate, execute, report. Subclasses override ``_execute_impl`` and what else they need."""
+    """Validate, execute, report.
 
-    async def execute(self, context: IWorkflowContext) -> dict[str, Any]:
-        """Run the workflow; a dict with ``status`` and, where it failed, ``errors``."""
+    A subclass overrides ``_execute_impl(context)``, which answers a dict with at least ``status``, and ``validate`` or
+    ``_report_results(result, context)`` where it needs to.
+    """
+
+    async def execute(self, context: IWorkflowContext) -> Mapping[str, Any]:
+        """Run the workflow; a dict with ``status`` and, where it failed, ``errors`` (each a ``Failure``)."""
         valid, errors = await self.validate(context)
         if not valid:
             return {"status": "failed", "errors": errors}
@@ -22,14 +28,14 @@ class BaseWorkflow:
         await self._report_results(result, context)
         return result
 
-    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Any]]:
+    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Failure]]:
         """Whether the workflow can run, and everything that speaks against it."""
         return True, []
 
-    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
+    async def _execute_impl(self, context: IWorkflowContext) -> Mapping[str, Any]:
         raise NotImplementedError(f"{type(self).__name__} does not override _execute_impl")
 
-    async def _report_results(self, result: dict[str, Any], context: IWorkflowContext) -> None:
+    async def _report_results(self, result: Mapping[str, Any], context: IWorkflowContext) -> None:
         log.info("%s: %s", type(self).__name__, result.get("status"))
 
 
@@ -42,9 +48,9 @@ class AirflowWorkflowContext:
 
     """
 
-    def __init__(self, ti: Any, params: dict[str, Any] | None = None) -> None:
+    def __init__(self, ti: Any, params: Mapping[str, Any] | None = None) -> None:
         self.ti = ti
-        self.params = dict(params or {})
+        self.params: dict[str, Any] = dict(params or {})
 
     def get_state(self, key: str, task_id: str | None = None) -> Any:
         """A param, else the XCom ``key`` of this task or of ``task_id``."""

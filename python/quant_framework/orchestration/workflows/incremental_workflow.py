@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quant_framework._core import Backfill
+from quant_framework.arguments import Priority
 from quant_framework.orchestration.checks import check_overlap
-from quant_framework.orchestration.ports import IWorkflowContext
+from quant_framework.orchestration.ports import (
+    ICheckpointStore,
+    IChunkStrategy,
+    IDataAdapter,
+    IDataWriter,
+    IRateLimiter,
+    IWorkflowContext,
+)
 from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment
+from quant_framework.orchestration.workflows.options import IncrementalOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 OVERLAP = 3
 """Bars that are asked for again by default."""
@@ -26,6 +38,10 @@ class IncrementalWorkflow(BackfillWorkflow):
             restated takes the place of what was stored, which is kept apart under ``_replaced`` in the lake; the
             result counts them as ``rows_restated``.
         priority: by default ``live``: before backfills that wait for the same quota.
+        adapter: as for ``BackfillWorkflow``, as for everything else.
+
+    Raises:
+        InvalidError: ``overlap`` is no whole number of bars from 0 to 100,000.
 
     What is covered is not asked for again but for the overlap, so runs may overlap, be late or be repeated. A bar
     counts as closed ``lag`` seconds after its end. The newest rows go into one object per day (per month from 1h on,
@@ -36,14 +52,19 @@ class IncrementalWorkflow(BackfillWorkflow):
 
     def __init__(
         self,
-        *parts: Any,
+        adapter: IDataAdapter,
+        writer: IDataWriter,
+        checkpoint_store: ICheckpointStore,
+        chunk_strategy: IChunkStrategy | None = None,
+        rate_limiter: IRateLimiter | None = None,
+        *,
         lookback: timedelta | None = None,
         overlap: int = OVERLAP,
-        priority: str = "live",
-        **options: Any,
+        priority: Priority = "live",
+        **options: Unpack[IncrementalOptions],
     ) -> None:
         check_overlap(overlap)
-        super().__init__(*parts, priority=priority, **options)
+        super().__init__(adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, priority=priority, **options)
         self.options["overlap"] = overlap
         self.lookback = lookback
 

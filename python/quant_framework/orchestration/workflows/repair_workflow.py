@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quant_framework._core import Backfill
+from quant_framework.arguments import Hole
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.checks import check_attempts, check_one, check_seconds
-from quant_framework.orchestration.ports import IWorkflowContext
-from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment
+from quant_framework.orchestration.ports import (
+    ICheckpointStore,
+    IChunkStrategy,
+    IDataAdapter,
+    IDataWriter,
+    IRateLimiter,
+    IWorkflowContext,
+)
+from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment, nothing_to_do
+from quant_framework.orchestration.workflows.options import RepairOptions
+from quant_framework.results import BackfillResult
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 ATTEMPTS = 3
 """A hole that the source had nothing for so often is settled."""
 PAUSE = 3600.0
 """Seconds between the first repair of a hole and the second; doubles each time."""
-
-Hole = Mapping[str, Any]
 
 
 class RepairWorkflow(BackfillWorkflow):
@@ -34,6 +45,9 @@ class RepairWorkflow(BackfillWorkflow):
         pause: so many seconds must lie between the first repair of a hole and the second; doubles each time.
         force: ask for every hole now, settled or not.
 
+    Raises:
+        InvalidError: not exactly one of ``symbols``, ``series`` and ``holes``, or an option that cannot be.
+
     What was never asked for in between is fetched too. Each hole that is left is kept in the gap ledger, beside the
     checkpoint, with its kind, its attempts and when it was last asked for; the result lists them as ``gaps``. Holes
     that one request can span are asked for together. Everything else is as for ``BackfillWorkflow``.
@@ -42,19 +56,26 @@ class RepairWorkflow(BackfillWorkflow):
 
     def __init__(
         self,
-        *parts: Any,
+        adapter: IDataAdapter,
+        writer: IDataWriter,
+        checkpoint_store: ICheckpointStore,
+        chunk_strategy: IChunkStrategy | None = None,
+        rate_limiter: IRateLimiter | None = None,
+        *,
         series: Sequence[str] | None = None,
         holes: Sequence[Hole] | None = None,
         attempts: int = ATTEMPTS,
         pause: float = PAUSE,
         force: bool = False,
-        **options: Any,
+        **options: Unpack[RepairOptions],
     ) -> None:
         check_one({"symbols": options.get("symbols"), "series": series, "holes": holes})
         check_attempts(attempts)
         check_seconds("pause", pause)
-        super().__init__(*parts, **options)
-        self.holes = None if holes is None else [named(hole) for hole in holes]
+        super().__init__(adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, **options)
+        self.holes: list[tuple[str, datetime, datetime]] | None = (
+            None if holes is None else [named(hole) for hole in holes]
+        )
         keys = (series or []) if self.holes is None else [key for key, _, _ in self.holes]
         self.options["series"] = sorted({keys} if isinstance(keys, str) else set(keys))
         self.options["repair"] = {"attempts": attempts, "pause": float(pause), "force": bool(force)}
@@ -70,17 +91,22 @@ class RepairWorkflow(BackfillWorkflow):
             values["end"] = max(end for _, _, end in self.holes)
         return self.backfill(values)
 
-    async def execute(self, context: IWorkflowContext) -> dict[str, Any]:
+    async def execute(self, context: IWorkflowContext) -> BackfillResult:
         """Run; nothing is to be done where there are no series and no holes."""
         if not self.options["series"] and self.parameters["symbols"] is None:
-            return {"status": "success", "records_written": 0, "requests": 0, "series": [], "errors": []}
+            return nothing_to_do()
         return await super().execute(context)
 
 
 def named(hole: Hole) -> tuple[str, datetime, datetime]:
-    """Series, start and end of a hole; ``InvalidError`` where it has none."""
+    """Series, start and end of a hole.
+
+    Raises:
+        InvalidError: it has none, or of another kind.
+
+    """
     try:
-        found = (hole["series"], moment(hole["start"], "start"), moment(hole["end"], "end"))
+        found: tuple[Any, Any, Any] = (hole["series"], moment(hole["start"], "start"), moment(hole["end"], "end"))
     except (KeyError, TypeError):
         raise InvalidError(f"a hole must be a dict with series, start and end, not {str(hole)[:80]!r}") from None
     for name, value in zip(("series", "start", "end"), found, strict=True):

@@ -5,16 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from quant_framework._core import BronzeWriter, ReportWriter, reconcile_rows
+from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.checks import check_fraction, check_wanted
 from quant_framework.orchestration.ports import ICheckpointStore, IWorkflow, IWorkflowContext
-from quant_framework.orchestration.workflows.backfill_workflow import moment
+from quant_framework.orchestration.staged import moment as iso_moment
+from quant_framework.orchestration.workflows.backfill_workflow import failed, moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
+from quant_framework.results import Comparison, ComparisonResult, Failure, FilledHole, MissingBars
 
-log = logging.getLogger("quant_framework.workflows.validation")
+log: logging.Logger = logging.getLogger("quant_framework.workflows.validation")
+
+Backfill = Callable[[str, datetime, datetime], IWorkflow | None]
+"""Makes of a series' key, a start and an end the workflow that fetches them; ``None`` leaves the hole."""
 
 
 class ValidationWorkflow(BaseWorkflow):
@@ -34,10 +40,11 @@ class ValidationWorkflow(BaseWorkflow):
         backfill: makes of a series' key, a start and an end the workflow that fetches them, or ``None``; asked for each
             hole, one after the other. By default holes are only listed.
 
-    The result holds ``status`` (``success`` where the comparison could be made), ``agrees``, ``series`` (each with
-    ``ok, rows, bars, findings, gaps``), ``pairs`` (``left, right, shared, only_left, only_right, value, volume, lag``),
-    ``holes`` (bars that one source has and another lacks: ``series, start, end, bars``), ``report`` (addresses of
-    ``html, json, parquet``) and ``backfilled`` (holes with the ``status`` and ``records_written`` of their workflows).
+    The result is a ``Comparison`` where one could be made, whatever came of it: ``agrees`` says that.
+
+    Raises:
+        InvalidError: a lake that cannot be read, something other than a list of keys, a tolerance that is no fraction
+            from 0 to 1, or a threshold or a check of no such name.
 
     """
 
@@ -46,15 +53,15 @@ class ValidationWorkflow(BaseWorkflow):
         lake: BronzeWriter,
         series: Sequence[str],
         *,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
         tolerance: float = 0.001,
         volume_tolerance: float | None = None,
         thresholds: Mapping[str, float] | None = None,
         checks: Sequence[str] | None = None,
         checkpoint_store: ICheckpointStore | None = None,
         report: ReportWriter | None = None,
-        backfill: Callable[[str, datetime, datetime], IWorkflow | None] | None = None,
+        backfill: Backfill | None = None,
     ) -> None:
         if not isinstance(lake, BronzeWriter):
             raise InvalidError(f"a lake of type {type(lake).__name__} cannot be read", "pass a BronzeWriter")
@@ -68,8 +75,8 @@ class ValidationWorkflow(BaseWorkflow):
             raise InvalidError(f"report must be a ReportWriter, not a {type(report).__name__}")
         self.lake = lake
         self.series = series
-        self.parameters = {"start": start, "end": end}
-        self.options = {
+        self.parameters: dict[str, Moment | None] = {"start": start, "end": end}
+        self.options: dict[str, Any] = {
             "tolerance": tolerance,
             "volume_tolerance": volume_tolerance,
             "thresholds": thresholds and dict(thresholds),
@@ -81,6 +88,10 @@ class ValidationWorkflow(BaseWorkflow):
         self._running: IWorkflow | None = None
         self._cancelled = False
 
+    async def execute(self, context: IWorkflowContext) -> ComparisonResult:
+        """Validate, compare, write the report, and fetch holes where that is wanted."""
+        return cast("ComparisonResult", await super().execute(context))
+
     def cancel(self) -> None:
         """Let a hole that is being fetched finish its writes, and fetch no other one. May be called from a signal."""
         self._cancelled = True
@@ -88,7 +99,7 @@ class ValidationWorkflow(BaseWorkflow):
         if cancel is not None:
             cancel()
 
-    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Any]]:
+    async def validate(self, context: IWorkflowContext) -> tuple[bool, list[Failure]]:
         """Whether there is a range and something to compare."""
         try:
             missing = [name for name, value in self._range(context).items() if value is None]
@@ -98,31 +109,35 @@ class ValidationWorkflow(BaseWorkflow):
             return False, [{"kind": "invalid", "message": f"{' and '.join(missing)} not given"}]
         return True, []
 
-    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
+    async def _execute_impl(self, context: IWorkflowContext) -> ComparisonResult:
         try:
-            held = self._range(context)
+            held: Any = self._range(context)
             report = await reconcile_rows(self.lake, list(self.series), held["start"], held["end"], **self.options)
         except QuantFrameworkError as error:
-            return {"status": "failed", "errors": [{"kind": error.kind, "message": str(error)}]}
+            return failed(error)
+        comparison = cast("Comparison", {"status": "success", **report})
         if self.backfill is not None:
-            report["backfilled"] = [one async for one in self._backfilled(report["holes"], context)]
-        return {"status": "success", **report}
+            filled = self._backfilled(report["holes"], self.backfill, context)
+            comparison["backfilled"] = [one async for one in filled]
+        return comparison
 
     async def _backfilled(
-        self, holes: Sequence[dict[str, Any]], context: IWorkflowContext
-    ) -> AsyncIterator[dict[str, Any]]:
+        self, holes: Sequence[MissingBars], backfill: Backfill, context: IWorkflowContext
+    ) -> AsyncIterator[FilledHole]:
         """Each hole with what became of it. What one hole fails with is its own."""
         for hole in holes:
+            done: Mapping[str, Any]
             try:
-                start, end = moment(hole["start"], "start"), moment(hole["end"], "end")
-                self._running = None if self._cancelled else self.backfill(hole["series"], start, end)
+                start, end = iso_moment(hole["start"]), iso_moment(hole["end"])
+                self._running = None if self._cancelled else backfill(hole["series"], start, end)
                 if self._running is None:
                     continue
                 done = await self._running.execute(context)
             except QuantFrameworkError as error:
-                done = {"status": "failed", "errors": [{"kind": error.kind, "message": str(error)}]}
+                done = dict(failed(error))
             names = ("status", "records_written", "errors")
-            yield hole | {name: done[name] for name in names if done.get(name) is not None}
+            told = {name: done[name] for name in names if done.get(name) is not None}
+            yield cast("FilledHole", {**hole, **told})
 
     def _range(self, context: IWorkflowContext) -> dict[str, datetime | None]:
         return {
@@ -130,7 +145,7 @@ class ValidationWorkflow(BaseWorkflow):
             for name, value in self.parameters.items()
         }
 
-    async def _report_results(self, result: dict[str, Any], context: IWorkflowContext) -> None:
+    async def _report_results(self, result: Mapping[str, Any], context: IWorkflowContext) -> None:
         for pair in result.get("pairs", []):
             log.info(
                 "%s and %s: %d bars shared, %d and %d on one side only, %d differ",

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import unquote
 
-from quant_framework._core import FetchRequest, LakeAdapter
+from quant_framework._core import BronzeWriter, Checkpoint, FetchRequest, LakeAdapter
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter, IWorkflowContext
 from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow
 from quant_framework.orchestration.workflows.base import BaseWorkflow
+from quant_framework.orchestration.workflows.options import WriteOptions
+from quant_framework.results import BackfillResult, WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from typing_extensions import Unpack
 
 WORST = ("success", "partial", "failed", "parked", "cancelled")
+
+
+class IStageCheckpoints(Protocol):
+    """What a stage remembers."""
+
+    def load(self, series: str, /) -> Awaitable[Checkpoint | None]:
+        """What was fetched of ``series``."""
+        ...
+
+
+class IStage(Protocol):
+    """A place for rows on their way into the lake."""
+
+    @property
+    def rows(self) -> BronzeWriter:
+        """The rows, a lake."""
+        ...
+
+    @property
+    def checkpoints(self) -> IStageCheckpoints:
+        """What was fetched into it."""
+        ...
 
 
 class WriteWorkflow(BaseWorkflow):
@@ -33,13 +62,20 @@ class WriteWorkflow(BaseWorkflow):
         staged: Sequence[Staged],
         writer: IDataWriter,
         checkpoint_store: ICheckpointStore,
-        open_stage: Callable[[str], Any],
-        **options: Any,
+        open_stage: Callable[[str], IStage],
+        **options: Unpack[WriteOptions],
     ) -> None:
-        self.staged, self.writer, self.checkpoint_store = staged, writer, checkpoint_store
-        self.open_stage, self.options = open_stage, options
+        self.staged: Sequence[Staged] = staged
+        self.writer: IDataWriter = writer
+        self.checkpoint_store: ICheckpointStore = checkpoint_store
+        self.open_stage: Callable[[str], IStage] = open_stage
+        self.options: WriteOptions = options
         self._running: BackfillWorkflow | None = None
         self._cancelled = False
+
+    async def execute(self, context: IWorkflowContext) -> WriteResult:
+        """Write each reference; counters of the result are summed, the worst status stays."""
+        return cast("WriteResult", await super().execute(context))
 
     def cancel(self) -> None:
         """Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this."""
@@ -47,11 +83,11 @@ class WriteWorkflow(BaseWorkflow):
         if self._running is not None:
             self._running.cancel()
 
-    async def _execute_impl(self, context: IWorkflowContext) -> dict[str, Any]:
+    async def _execute_impl(self, context: IWorkflowContext) -> Mapping[str, Any]:
         total: dict[str, Any] = {"status": "success", "records_written": 0, "errors": [], "series": []}
         for reference in self.staged:
             try:
-                results = [await part for part in await self._parts(reference, context)]
+                results: list[Mapping[str, Any]] = [await part for part in await self._parts(reference, context)]
             except QuantFrameworkError as error:
                 failure = {"series": reference.series, "kind": error.kind, "message": str(error)}
                 results = [{"status": "failed", "errors": [failure]}]
@@ -61,7 +97,7 @@ class WriteWorkflow(BaseWorkflow):
             total["status"] = "partial"
         return total
 
-    async def _parts(self, reference: Staged, context: IWorkflowContext) -> list[Any]:
+    async def _parts(self, reference: Staged, context: IWorkflowContext) -> list[Awaitable[BackfillResult]]:
         if not reference.ranges or reference.series is None:
             return []
         stage = self.open_stage(reference.stage)
@@ -72,7 +108,7 @@ class WriteWorkflow(BaseWorkflow):
         adapter = LakeAdapter(stage.rows, unquote(reference.series.partition("/")[0]), held)
         return [self._run(adapter, FetchRequest(reference.series, *pair), context) for pair in reference.moments()]
 
-    async def _run(self, adapter: LakeAdapter, asked: FetchRequest, context: IWorkflowContext) -> dict[str, Any]:
+    async def _run(self, adapter: LakeAdapter, asked: FetchRequest, context: IWorkflowContext) -> BackfillResult:
         self._running = BackfillWorkflow(
             adapter,
             self.writer,
@@ -90,7 +126,7 @@ class WriteWorkflow(BaseWorkflow):
         return await self._running.execute(context)
 
 
-def add(total: dict[str, Any], result: dict[str, Any]) -> None:
+def add(total: dict[str, Any], result: Mapping[str, Any]) -> None:
     """Add one run to the result of all: counters are summed, the worst status stays."""
     for name, value in result.items():
         if isinstance(value, int | float):
