@@ -50,11 +50,11 @@ viewcode_line_numbers = True
 nitpicky = True
 nitpick_ignore_regex = [
     # Other people's names: no inventory of theirs is fetched, because a build needs no network.
+    (r"py:.*", r"(_pytest|airflow|argparse|collections|concurrent|datetime|importlib|os|pathlib|pytest|types|typing)\..*"),
     (
-        r"py:.*",
-        r"(collections|typing|datetime|pathlib|argparse|airflow|_pytest|pytest|concurrent|types|os|importlib)\..*",
+        r"py:(class|obj|data)",
+        r"(Any|Awaitable|Callable|Iter\w+|Mapping|Path|PathLike|Sequence|datetime|timedelta)",
     ),
-    (r"py:(class|obj|data)", r"(Any|Path|datetime|timedelta|Sequence|Mapping|Iterable|Iterator|Callable|Awaitable|PathLike)"),
     # Internal names in signatures and bases: the class that is documented says all there is.
     (r"py:class", r"(quant_framework\.orchestration\..*\.)?(Builder|Held|IStage|Stage|Staged|\w+Options|_\w+)"),
     (r"py:class", r"(quant_framework\.)?(_core\..*|testing\.limits\.(Verdict|Window|Limits.*))"),

@@ -14,7 +14,7 @@ import pandas
 import polars
 import pytest
 
-from documents import blocks
+from documents import blocks, pages
 from quant_framework.cli import main
 from quant_framework.ingestion.adapters import FetchRequest
 from quant_framework.orchestration.tasks.running import wait_for
@@ -72,6 +72,11 @@ def test_the_first_backfill(terminal, capsys):
     assert capsys.readouterr().out == said
     shown = json.loads(blocks("docs/first-backfill.md", "json")[0].text)
     assert set(shown) > {"status", "series", "series_count"}
+
+
+def test_every_page_with_a_terminal_is_run():
+    run = set(re.findall(r'run_page\("([^"]+)"', Path(__file__).read_text()))
+    assert {page for page in pages() if blocks(page, "console")} == run
 
 
 def test_output_that_differs_is_seen():
