@@ -50,7 +50,7 @@ viewcode_line_numbers = True
 nitpicky = True
 nitpick_ignore_regex = [
     # Other people's names: no inventory of theirs is fetched, because a build needs no network.
-    (r"py:.*", r"(_pytest|airflow|argparse|collections|concurrent|datetime|importlib|os|pathlib|pytest|types|typing)\..*"),
+    (r"py:.*", r"(_?pytest|airflow|argparse|collections|concurrent|datetime|importlib|os|pathlib|types|typing)\..*"),
     (
         r"py:(class|obj|data)",
         r"(Any|Awaitable|Callable|Iter\w+|Mapping|Path|PathLike|Sequence|datetime|timedelta)",
