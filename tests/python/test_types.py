@@ -19,6 +19,7 @@ import typing_extensions
 from quant_framework.ingestion.adapters import CcxtAdapter, CoinalyzeAdapter
 from quant_framework.orchestration import ports, tasks
 
+pytestmark = pytest.mark.timeout(600)  # checkers read all of Airflow, and share the machine with the other tests
 ROOT = Path(__file__).parents[2]
 STRANGERS = ROOT / "tests" / "typing"
 AIRFLOWS = re.compile(

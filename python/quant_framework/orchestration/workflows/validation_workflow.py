@@ -19,7 +19,7 @@ from quant_framework.results import Comparison, ComparisonResult, Failure, Fille
 
 log: logging.Logger = logging.getLogger("quant_framework.workflows.validation")
 
-Backfill = Callable[[str, datetime, datetime], IWorkflow | None]
+FillHole = Callable[[str, datetime, datetime], IWorkflow | None]
 """Makes of a series' key, a start and an end the workflow that fetches them; ``None`` leaves the hole."""
 
 
@@ -61,7 +61,7 @@ class ValidationWorkflow(BaseWorkflow):
         checks: Sequence[str] | None = None,
         checkpoint_store: ICheckpointStore | None = None,
         report: ReportWriter | None = None,
-        backfill: Backfill | None = None,
+        backfill: FillHole | None = None,
     ) -> None:
         if not isinstance(lake, BronzeWriter):
             raise InvalidError(f"a lake of type {type(lake).__name__} cannot be read", "pass a BronzeWriter")
@@ -122,7 +122,7 @@ class ValidationWorkflow(BaseWorkflow):
         return comparison
 
     async def _backfilled(
-        self, holes: Sequence[MissingBars], backfill: Backfill, context: IWorkflowContext
+        self, holes: Sequence[MissingBars], backfill: FillHole, context: IWorkflowContext
     ) -> AsyncIterator[FilledHole]:
         """Each hole with what became of it. What one hole fails with is its own."""
         for hole in holes:
