@@ -79,7 +79,16 @@ sdist: setup ## pack the source distribution into dist/
 licenses: ## write THIRD_PARTY_LICENSES; needs cargo-about
 	cargo about generate --locked --features python --fail about.hbs -o THIRD_PARTY_LICENSES
 
-clean: ## remove everything that was built
-	rm -rf target .venv dist .demo python/quant_framework/_core*.so
+SPHINX := $(PYTHON) -m sphinx --conf-dir docs --fail-on-warning --nitpicky --keep-going
 
-.PHONY: help setup build build-dist demo test test-rust lint stubs types check bench wheel sdist licenses clean
+docs: build ## build the site of docs/ (docs/_build/html)
+	@$(SPHINX) --quiet --builder html . docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-links: build ## look whether the external links of the site answer; needs a network
+	@$(SPHINX) --builder linkcheck . docs/_build/links
+
+clean: ## remove everything that was built
+	rm -rf target .venv dist .demo docs/_build python/quant_framework/_core*.so
+
+.PHONY: help setup build build-dist demo test test-rust lint stubs types check bench wheel sdist licenses docs docs-links clean

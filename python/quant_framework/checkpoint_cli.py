@@ -71,7 +71,7 @@ def status(arguments: argparse.Namespace) -> bool:
         ranges = sorted(entry["data"] + entry["empty"])
         span = f"{ranges[0][0]} .. {ranges[-1][1]}" if ranges else "nothing"
         print(f"{entry['series']}: {span}, {len(entry['empty'])} gaps")
-    if not entries and not damaged:
+    if not entries and not damaged and not arguments.json:
         print("no series is known here", file=sys.stderr)
     return not damaged
 

@@ -174,7 +174,9 @@ def show(result: Mapping[str, Any]) -> None:
         if len(series["gaps"]) > 20:
             print(f"  and {len(series['gaps']) - 20} more gaps (--json lists them all)")
     for error in result.get("errors", []):
-        print(f"error: {error.get('series', '')} {error['message']}".replace("  ", " "), file=sys.stderr)
+        series, message = error.get("series") or "", error["message"]
+        where = "" if message.startswith(series) else f"{series} "
+        print(f"error: {where}{message}", file=sys.stderr)
     print(
         f"{result['status']}: {result.get('records_written', 0):,} rows, {result.get('chunks_done', 0)} chunks done, "
         f"{result.get('chunks_skipped', 0)} covered before, {result.get('requests', 0)} requests, "

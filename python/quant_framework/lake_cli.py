@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from quant_framework import settings
+from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
 from quant_framework.orchestration.tasks import compact as compact_series
@@ -53,6 +54,10 @@ def gaps(arguments: argparse.Namespace) -> bool:
     """Show the gaps of every known series; whether no bar is left that was never asked for."""
     store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
     keys = [key for key in store.list_sync(arguments.series) if key.count("/") == 3]
+    if not keys:
+        raise InvalidError(
+            f"no series is known whose key begins with {arguments.series!r}", "status lists what is known"
+        )
     found = [detect_gaps(key, arguments.start, arguments.end, store) for key in keys]
     if arguments.json:
         print(json.dumps(found))

@@ -88,6 +88,8 @@ def rows(arguments: argparse.Namespace) -> bool:
     keys = list(arguments.what)
     if arguments.series is not None:
         keys += [key for key in wait_for(lake.series, arguments.series) if key not in keys]
+    if not keys:
+        raise InvalidError(f"the lake {lake.url} has no series whose key begins with {arguments.series!r}")
     store = open_checkpoint_store(arguments.checkpoint) if arguments.checkpoint else None
     limits = thresholds(arguments.thresholds)
     found = [

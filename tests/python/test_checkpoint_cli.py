@@ -76,12 +76,12 @@ def test_status(url, command):
     texts = [at(minute).isoformat() for minute in (0, 60, 120, 180)]
     whole = {"series": WHOLE, "generation": 0, "data": [texts[:2], texts[2:]], "empty": [texts[1:3]]}
     assert (code, json.loads(out)) == (0, [whole])
-    assert command("status", "--checkpoint", url, "--prefix", "nothing") == (0, "", "")
+    assert command("status", "--checkpoint", url, "--prefix", "nothing") == (0, "", "no series is known here\n")
     assert command("status", "--checkpoint", url, "--prefix", "nothing", "--json") == (0, "[]\n", "")
 
 
 def test_a_store_that_is_new_is_empty(url, command):
-    assert command("status", "--checkpoint", url) == (0, "", "")
+    assert command("status", "--checkpoint", url) == (0, "", "no series is known here\n")
     code, out, _ = command("export", "--checkpoint", url)
     assert (code, json.loads(out)["checkpoints"]) == (0, [])
     code, out, _ = command("rebuild", "--checkpoint", url)

@@ -88,6 +88,22 @@ def test_a_checkpoint_that_cannot_be_read_does_not_hide_the_others(job, capsys, 
     assert said.out.startswith("coinalyze/ohlcv/ETHUSDT_PERP.A/1h: ")
 
 
+def test_a_prefix_that_no_series_has_is_wrong_usage(job, capsys, tmp_path):
+    assert main(["backfill", *job]) == 0
+    places = ["--checkpoint", (tmp_path / "checkpoints").as_uri()]
+    days = ["--start", "2026-01-05", "--end", "2026-01-19"]
+    for command in (["gaps", *days, *places], ["validate", "--lake", (tmp_path / "lake").as_uri()]):
+        capsys.readouterr()
+        assert main([*command, "--series", "coinalise/"]) == 2
+        assert "begins with 'coinalise/'" in capsys.readouterr().err
+
+
+def test_an_error_names_its_series_once(job, capsys):
+    without_start = [*job[:4], *job[6:]]
+    assert main(["update", *without_start]) == 1
+    assert capsys.readouterr().err.count("coinalyze/ohlcv/BTCUSDT_PERP.A/1h") == 1
+
+
 def test_a_reader_that_has_had_enough_sees_no_traceback():
     command = f"{sys.executable} -m quant_framework.cli schema | head -c 9"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)

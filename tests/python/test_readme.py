@@ -1,9 +1,12 @@
-"""The Python of the README and of the guides runs as it stands."""
+"""The Python of the README and of the guides runs as it stands; guides with a terminal: ``test_docs_commands.py``."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from urllib.parse import quote
 import pytest
 
 from conftest import END, START, Context
+from documents import blocks, pages
+from orchestration_runs import Xcoms, execute
 from quant_framework._core import known_checks
 from quant_framework.ingestion.adapters import Batch, CoinalyzeAdapter
 from quant_framework.ingestion.writers import BronzeWriter
@@ -31,11 +36,17 @@ def lake_of_hours(exchange, make, tmp_path, monkeypatch) -> BronzeWriter:
 
 
 def run_snippets(page: str, count: int, **names: Any) -> dict[str, Any]:
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    snippets = blocks(page, "python")
     assert len(snippets) == count
     for snippet in snippets:
-        exec(snippet, names)
+        exec(compile(snippet.text, f"{page}:{snippet.line}", "exec"), names)
     return names
+
+
+def test_every_page_with_python_is_run():
+    tests = " ".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    run = re.findall(r'run_(?:snippets|page)\(\s*"([^"]+)"', tests)
+    assert {page for page in pages() if blocks(page, "python")} <= set(run) <= set(pages())
 
 
 def test_the_snippets_run(exchange, tmp_path, monkeypatch, capsys):
@@ -89,12 +100,11 @@ def test_the_provider_page_runs(exchange, monkeypatch, capsys):
 
 
 def test_the_operators_page_runs():
-    names = run_snippets("docs/operators.md", 4)
+    names = run_snippets("docs/operators.md", 3)
     assert [task.task_id for task in names["by_hand"].topological_sort()] == ["fetch", "look", "write"]
     assert {task.task_id for task in names["by_tasks"].tasks} == {"fetch_ohlcv", "write_bronze"}
     assert (names["is_valid"], names["errors"]) == (True, [])
     assert len(names["hourly"].tasks[0].expand_input.value) == 2
-    assert names["Weekly"](task_id="week", symbols=["BTC"], timeframes=["1h"]).build_chunk_strategy({}) is not None
 
 
 async def test_the_sources_page_runs(exchange, tmp_path, capsys):
@@ -131,3 +141,53 @@ def test_the_validation_page_runs_and_its_table_is_the_code(tmp_path, capsys):
         said = re.search(rf"`{name}` (infinite|[0-9.]+[0-9])", page).group(1)
         assert float(said.replace("infinite", "inf")) == value
     assert version == 1
+
+
+def test_the_adapters_page_runs(tmp_path):
+    names = run_snippets("docs/adapters.md", 6, FOLDER=str(tmp_path), Context=Context)
+    rows = names["Constant"]().fetch(names["FetchRequest"]("constant/ohlcv/X/1h", START, START + timedelta(hours=2)))
+    assert [row[0] for row in rows] == [START, START + timedelta(hours=1)]
+    assert names["result"]["throttled_seconds"] > 0, "the second run's limiter is a new one; its pace was waited for"
+
+
+def test_the_subclassing_page_runs(exchange, lake_of_hours, tmp_path, monkeypatch):
+    monkeypatch.setenv("COINALYZE_API_KEY", "offline")
+    monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL", exchange.url)
+    monkeypatch.setenv("AIRFLOW_CONN_VENDOR", f"market-data://:offline@{quote(exchange.url, safe='')}")
+    names = run_snippets("docs/subclassing.md", 3, LIMITS=(tmp_path / "limits").as_uri())
+    (tmp_path / "list").write_text("BTCUSDT_PERP.A\n")
+    places = {"lake": lake_of_hours.url, "checkpoint": (tmp_path / "checkpoints").as_uri()}
+    asking = places | {"adapter_options": {"retention": None}}
+    update = names["WatchList"](task_id="update", path="{{ params.path }}", end=END + timedelta(days=1), **asking)
+    result = execute(update, Xcoms(), params={"path": str(tmp_path / "list")})
+    assert [one["series"] for one in result["series"]] == ["coinalyze/ohlcv/BTCUSDT_PERP.A/1h"]
+    assert result["records_written"] >= 24
+    known = names["Watermark"](task_id="known", series="coinalyze/ohlcv/BTCUSDT_PERP.A/1h", **places)
+    assert execute(known, Xcoms()).startswith("2026-01-20T00:00:00")
+    vendor = {"symbols": ["BTCUSDT_PERP.A"], "timeframes": ["1h"], "start": START, "end": END, **places}
+    assert execute(names["FromVendor"](task_id="vendor", **vendor), Xcoms())["records_written"] == 0
+
+
+def test_the_yaml_page_runs(tmp_path):
+    (tmp_path / "yaml").mkdir()
+    (tmp_path / "yaml" / "nightly.yaml").write_text(blocks("docs/yaml.md", "yaml")[0].text)
+    names = run_snippets("docs/yaml.md", 1, __file__=str(tmp_path / "loader.py"))
+    for dag_id in ("nightly", "by_hand"):
+        assert "config-error" not in names[f"dag_{dag_id}"].tags
+
+
+@pytest.mark.timeout(300)
+def test_the_testing_page_runs(tmp_path, monkeypatch):
+    run_snippets("docs/testing.md", 4, FOLDER=str(tmp_path))
+    _, plugins, test, _ = (block.text for block in blocks("docs/testing.md", "python"))
+    *_, dag = (block.text for block in blocks("docs/first-backfill.md", "python"))
+    for name, text in {"conftest.py": plugins, "test_market.py": test, "dags/market.py": dag}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    folders = {"AIRFLOW_HOME": str(tmp_path / "airflow"), "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags")}
+    variables = os.environ | folders | {"AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    options = {"cwd": tmp_path, "env": variables, "capture_output": True, "text": True, "check": False}
+    for command in (["airflow", "db", "migrate"], ["pytest", "-q", "-p", "no:cacheprovider", "test_market.py"]):
+        done = subprocess.run([sys.executable, "-m", *command], **options)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "1 passed" in done.stdout
