@@ -281,6 +281,7 @@ def validate_rows(
     checks: Sequence[str] | None = None,
     checkpoint_store: ICheckpointStore | None = None,
     roll_up: str | None = None,
+    is_expected: bool = False,
 ) -> Awaitable[results.SeriesValidation]:
     """Look at the rows of a series in ``lake``; see ``quant_framework.orchestration.tasks.validate_rows``."""
 

@@ -36,7 +36,6 @@ from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.staged import moment as iso_moment
-from quant_framework.orchestration.tasks.running import NoContext
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
 from quant_framework.results import BackfillResult, Plan
@@ -160,7 +159,7 @@ async def run(arguments: argparse.Namespace) -> BackfillResult:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, job.cancel)
     try:
-        return await job.execute(NoContext())
+        return await job.execute()
     finally:
         progress.end()
 

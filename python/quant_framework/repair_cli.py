@@ -12,7 +12,6 @@ from quant_framework import settings
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
-from quant_framework.orchestration.tasks.running import NoContext
 from quant_framework.orchestration.workflows import RepairWorkflow
 from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE
 from quant_framework.source_cli import add_source, open_adapter
@@ -55,7 +54,7 @@ def repair(arguments: argparse.Namespace) -> bool:
         pause=arguments.pause,
         force=arguments.force,
     )
-    result = asyncio.run(workflow.execute(NoContext()))
+    result = asyncio.run(workflow.execute())
     if arguments.json:
         print(json.dumps(result))
     else:

@@ -22,6 +22,7 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct Entry {
     series: String,
+    #[serde(default)]
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,

@@ -107,7 +107,7 @@ impl ReportWriter {
 
 /// Look at the rows of a series in ``lake``; see ``quant_framework.orchestration.tasks.validate_rows``.
 #[pyfunction]
-#[pyo3(signature = (lake, series, start, end, *, thresholds=None, checks=None, checkpoint_store=None, roll_up=None))]
+#[pyo3(signature = (lake, series, start, end, *, thresholds=None, checks=None, checkpoint_store=None, roll_up=None, is_expected=false))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python function")]
 pub(super) fn validate_rows<'py>(
     py: Python<'py>,
@@ -119,11 +119,17 @@ pub(super) fn validate_rows<'py>(
     checks: Option<Vec<String>>,
     checkpoint_store: Option<&Bound<'_, PyAny>>,
     roll_up: Option<&str>,
+    is_expected: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let look = look(lake, checkpoint_store, wanted(thresholds, checks)?)?;
     let (series, range) = (series.parse::<Series>()?, span(start, end)?);
     let roll_up = roll_up.map(str::parse::<Timeframe>).transpose()?;
-    let looked = async move { workflows::validate(&look, &series, range, roll_up).await };
+    let looked = async move {
+        if is_expected {
+            workflows::expect_rows(&look, &series).await?;
+        }
+        workflows::validate(&look, &series, range, roll_up).await
+    };
     awaitable(py, looked, |py, validation| plain(py, &validation))
 }
 

@@ -23,4 +23,6 @@ pub use derive::{Derived, Gap, LeftOut, Source, merge_series, resample_series, r
 pub use gaps::{HoleRepair, detect_gaps};
 pub use repair::{RepairReport, RepairSpec, repair};
 pub use tally::{Snapshot, Tally};
-pub use validation::{Addresses, Hole, Look, Pair, ValidationReport, Wanted, reconcile, validate};
+pub use validation::{
+    Addresses, Hole, Look, Pair, ValidationReport, Wanted, expect_rows, reconcile, validate,
+};

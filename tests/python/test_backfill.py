@@ -349,3 +349,23 @@ async def test_other_readers_see_the_same_rows_and_the_lineage(compression, exch
     first = next((tmp_path / "lake").rglob("*.parquet"))
     lineage = pyarrow.parquet.read_metadata(first).metadata
     assert b"coinalyze/ohlcv/" in lineage[b"quant_framework.series"]
+
+
+def test_parts_of_the_wrong_kind_are_named_before_anything_is_asked(exchange, make):
+    for argument, part in (
+        ("writer", "/lake"),
+        ("checkpoint_store", "memory:"),
+        ("chunk_strategy", 5),
+        ("rate_limiter", 5),
+    ):
+        result = asyncio.run(make(exchange, **{argument: part}).execute())
+        (error,) = result["errors"]
+        assert error["kind"] == "invalid"
+        assert error["message"].startswith(f"{argument} of type {type(part).__name__} has no method")
+    assert exchange.stats()["requests"] == 0
+
+
+def test_a_run_needs_no_context_and_ends_now(exchange, make):
+    start = datetime.now(timezone.utc) - timedelta(hours=5)
+    result = asyncio.run(make(exchange, start=start.isoformat(), end=None).execute())
+    assert (result["status"], result["records_written"]) == ("success", 4)

@@ -115,6 +115,18 @@ def check_adapter(adapter: Any, what: str = "adapter") -> IDataAdapter:
     return checked
 
 
+def check_part(argument: str, part: Any, *methods: str) -> None:
+    """Check that ``part`` has ``methods``.
+
+    Raises:
+        InvalidError: it lacks one of them.
+
+    """
+    for method in methods:
+        if not callable(getattr(part, method, None)):
+            raise InvalidError(f"{argument} of type {type(part).__name__} has no method {method}")
+
+
 def check_fraction(argument: str, value: Any) -> None:
     """Check a fraction.
 

@@ -102,6 +102,15 @@ impl Look {
     }
 }
 
+/// `Invalid` where the lake holds nothing at all of `series`, of which every bar is expected: most often a wrong key.
+pub async fn expect_rows(look: &Look, series: &Series) -> Result<()> {
+    if !series.data_type.is_dense() || !look.lake.all(series).await?.is_empty() {
+        return Ok(());
+    }
+    let nothing = format!("there is nothing of {series} in {}", look.lake.address(series));
+    Err(Error::invalid(nothing).with_hint("is it the right key, and the right lake?"))
+}
+
 /// Looks at the rows of `series` that open in `range`; with `roll_up`, also at whether the bars of that timeframe add
 /// up to its own.
 pub async fn validate(

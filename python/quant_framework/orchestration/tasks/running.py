@@ -11,20 +11,9 @@ from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.ports import IWorkflow
 from quant_framework.orchestration.staged import moment as iso_moment
+from quant_framework.orchestration.workflows.base import NoContext
 
 T = TypeVar("T")
-
-
-class NoContext:
-    """A context without state, for a workflow that has all of its parameters."""
-
-    def get_state(self, key: str, task_id: str | None = None) -> None:
-        """Nothing."""
-        return
-
-    def set_state(self, key: str, value: Any) -> None:
-        """Forget it."""
-        return
 
 
 def run(workflow: IWorkflow) -> Any:

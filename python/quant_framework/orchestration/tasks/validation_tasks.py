@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from quant_framework import _core
@@ -48,7 +49,8 @@ def validate_rows(
         roll_up: a shorter timeframe of the same market in the lake, whose bars must add up to these.
 
     Raises:
-        InvalidError: no such threshold or check, a lake that cannot be read, or a timeframe that does not nest.
+        InvalidError: no such threshold or check, a lake that cannot be read, a timeframe that does not nest, or a
+            series of which every bar is expected and of which the lake holds nothing, such as a misspelt one.
         DataError: an object that cannot be read.
         UnavailableError: the lake or the store did not answer as it should.
 
@@ -57,11 +59,16 @@ def validate_rows(
     place = open_lake(lake)
     if not isinstance(place, _core.BronzeWriter):
         raise InvalidError(f"a lake of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
-    options: dict[str, Any] = {**wanted(thresholds, checks), "roll_up": roll_up}
+    options: dict[str, Any] = {**wanted(thresholds, checks), "roll_up": roll_up, "is_expected": True}
     if checkpoint is not None:
         options["checkpoint_store"] = open_store(checkpoint, "load")
-    validation: SeriesValidation
-    validation = _short(wait_for(_core.validate_rows, place, text(series, "series"), low, high, **options))
+    return _validated(place, text(series, "series"), low, high, options)
+
+
+def _validated(
+    place: _core.BronzeWriter, series: str, low: datetime, high: datetime, options: dict[str, Any]
+) -> SeriesValidation:
+    validation: SeriesValidation = _short(wait_for(_core.validate_rows, place, series, low, high, **options))
     return validation
 
 
@@ -132,7 +139,8 @@ def validate_staged(
     reference = Staged.parse(staged, "staged")
     place = rows or Stage(reference.stage).rows
     series = str(reference.series)
-    return [validate_rows(series, low, high, place, thresholds, checks) for low, high in reference.moments()]
+    options = wanted(thresholds, checks)
+    return [_validated(place, series, low, high, options) for low, high in reference.moments()]
 
 
 def detect_gaps(series: str, start: Moment, end: Moment, checkpoint: str | ICheckpointStore | None = None) -> GapReport:

@@ -8,13 +8,14 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, cast
 
 from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, drain_log
 from quant_framework.arguments import Moment, Priority, Resume
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
+from quant_framework.orchestration.checks import check_part
 from quant_framework.orchestration.ports import (
     ICheckpointStore,
     IChunkStrategy,
@@ -49,8 +50,8 @@ class BackfillWorkflow(BaseWorkflow):
         symbols: the source's own names, or names it can resolve (``BTC``).
         timeframes: ``1m`` to ``1M``.
         data_types: by default ``["ohlcv"]``.
-        start: first bar to fetch, aware.
-        end: end (exclusive), aware; bars that have not closed are left for a later run.
+        start: first bar to fetch, aware, or ISO 8601 text.
+        end: end (exclusive), aware; by default now. Bars that have not closed are left for a later run.
         concurrency: requests in flight.
         resume: ``always`` fetches only what is missing, ``never`` forgets what is known first.
         max_wait: a longer wait for quota, in seconds, ends the run with status ``parked`` and ``until``.
@@ -78,8 +79,8 @@ class BackfillWorkflow(BaseWorkflow):
         symbols: Sequence[str] | None = None,
         timeframes: Sequence[str] | None = None,
         data_types: Sequence[str] | None = None,
-        start: datetime | None = None,
-        end: datetime | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
         concurrency: int = 8,
         resume: Resume = "always",
         max_wait: float | None = None,
@@ -108,7 +109,7 @@ class BackfillWorkflow(BaseWorkflow):
         self._run: Backfill | None = None
         self._cancelled = False
 
-    async def execute(self, context: IWorkflowContext) -> BackfillResult:
+    async def execute(self, context: IWorkflowContext | None = None) -> BackfillResult:
         """Validate, run to the end and log the result; what fails is told there, not raised."""
         return cast("BackfillResult", await super().execute(context))
 
@@ -159,6 +160,12 @@ class BackfillWorkflow(BaseWorkflow):
             values[name] = [values[name]] if isinstance(values[name], str) else list(values[name] or [])
         for name in ("start", "end"):
             values[name] = moment(values[name], name)
+        values["end"] = values["end"] or datetime.now(timezone.utc)
+        check_part("writer", self.writer, "write")
+        check_part("checkpoint_store", self.checkpoint_store, "load", "commit")
+        check_part("chunk_strategy", self.chunk_strategy, "generate_chunks")
+        if self.rate_limiter is not None:
+            check_part("rate_limiter", self.rate_limiter, "acquire")
         run = Backfill(
             adapter=self.adapter,
             writer=self.writer,

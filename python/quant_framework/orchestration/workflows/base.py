@@ -19,8 +19,14 @@ class BaseWorkflow:
     ``_report_results(result, context)`` where it needs to.
     """
 
-    async def execute(self, context: IWorkflowContext) -> Mapping[str, Any]:
-        """Run the workflow; a dict with ``status`` and, where it failed, ``errors`` (each a ``Failure``)."""
+    async def execute(self, context: IWorkflowContext | None = None) -> Mapping[str, Any]:
+        """Run the workflow; a dict with ``status`` and, where it failed, ``errors`` (each a ``Failure``).
+
+        Args:
+            context: where parameters come from that the constructor was not given, and state is kept; by default none.
+
+        """
+        context = context or NoContext()
         valid, errors = await self.validate(context)
         if not valid:
             return {"status": "failed", "errors": errors}
@@ -37,6 +43,28 @@ class BaseWorkflow:
 
     async def _report_results(self, result: Mapping[str, Any], context: IWorkflowContext) -> None:
         log.info("%s: %s", type(self).__name__, result.get("status"))
+
+
+class NoContext:
+    """The context of a workflow that runs by itself and was given all its parameters."""
+
+    def get_state(self, key: str, task_id: str | None = None) -> None:
+        """Nothing is kept.
+
+        Args:
+            key: of the state.
+            task_id: see ``key``.
+
+        """
+
+    def set_state(self, key: str, value: Any) -> None:
+        """Nothing is kept.
+
+        Args:
+            key: of the state.
+            value: see ``key``.
+
+        """
 
 
 class AirflowWorkflowContext:

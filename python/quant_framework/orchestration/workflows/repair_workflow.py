@@ -91,7 +91,7 @@ class RepairWorkflow(BackfillWorkflow):
             values["end"] = max(end for _, _, end in self.holes)
         return self.backfill(values)
 
-    async def execute(self, context: IWorkflowContext) -> BackfillResult:
+    async def execute(self, context: IWorkflowContext | None = None) -> BackfillResult:
         """Run; nothing is to be done where there are no series and no holes."""
         if not self.options["series"] and self.parameters["symbols"] is None:
             return nothing_to_do()

@@ -88,7 +88,7 @@ class ValidationWorkflow(BaseWorkflow):
         self._running: IWorkflow | None = None
         self._cancelled = False
 
-    async def execute(self, context: IWorkflowContext) -> ComparisonResult:
+    async def execute(self, context: IWorkflowContext | None = None) -> ComparisonResult:
         """Validate, compare, write the report, and fetch holes where that is wanted."""
         return cast("ComparisonResult", await super().execute(context))
 

@@ -73,7 +73,7 @@ class WriteWorkflow(BaseWorkflow):
         self._running: BackfillWorkflow | None = None
         self._cancelled = False
 
-    async def execute(self, context: IWorkflowContext) -> WriteResult:
+    async def execute(self, context: IWorkflowContext | None = None) -> WriteResult:
         """Write each reference; counters of the result are summed, the worst status stays."""
         return cast("WriteResult", await super().execute(context))
 
