@@ -28,6 +28,9 @@ __all__ = [
     "check_config",
     "config_schema",
     "convert_open_interest",
+    "coverage_map",
+    "coverage_page",
+    "coverage_text",
     "detect_gaps",
     "drain_log",
     "export_checkpoints",
@@ -140,6 +143,21 @@ def merge_series(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> Awaitable[dict[str, Any]]: ...
+def coverage_map(
+    store: Any,
+    *,
+    series: list[str] | None = None,
+    prefix: str = "",
+    start: datetime | None = None,
+    end: datetime | None = None,
+    columns: int = 120,
+) -> Awaitable[dict[str, Any]]: ...
+def coverage_page(
+    map: Mapping[str, Any], *, title: str | None = None, sections: Sequence[Mapping[str, Any]] | None = None
+) -> str: ...
+def coverage_text(
+    map: Mapping[str, Any], *, width: int = 100, colour: bool = False, ascii: bool = False
+) -> str: ...
 def detect_gaps(store: Any, series: str, start: datetime, end: datetime) -> Awaitable[dict[str, Any]]: ...
 def export_checkpoints(store: Any, prefix: str = "") -> Awaitable[str]: ...
 def import_checkpoints(store: Any, document: str) -> Awaitable[int]: ...

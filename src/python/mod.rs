@@ -6,6 +6,7 @@ mod backfill;
 mod batch;
 mod config;
 mod convert;
+mod coverage;
 mod errors;
 mod foreign;
 mod limiter;
@@ -38,6 +39,8 @@ mod _core {
     use super::batch::Batch;
     #[pymodule_export]
     use super::config::{check_config, config_schema};
+    #[pymodule_export]
+    use super::coverage::{coverage_map, coverage_page, coverage_text};
     #[pymodule_export]
     use super::limiter::RateLimiter;
     #[pymodule_export]

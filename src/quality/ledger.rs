@@ -122,6 +122,11 @@ impl Ledger {
         serde_json::to_string(&stored).map_err(|error| Error::internal(error.to_string()))
     }
 
+    /// Number of holes.
+    pub fn hole_count(&self) -> usize {
+        self.holes.len()
+    }
+
     /// The holes that touch `range`, cut to it, in order.
     pub fn holes(&self, range: TimeRange) -> impl Iterator<Item = Hole> + '_ {
         self.holes.iter().filter_map(move |hole| Some(Hole { range: hole.range.intersect(range)?, ..*hole }))

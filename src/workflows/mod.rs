@@ -5,8 +5,10 @@ mod asks;
 mod backfill;
 mod claims;
 mod committer;
+mod coverage_map;
 mod derive;
 mod gaps;
+mod html;
 mod pipeline;
 mod planner;
 mod prepare;
@@ -16,6 +18,9 @@ mod task;
 mod validation;
 
 pub use backfill::{Backfill, BackfillSpec, Parts, Resume};
+pub use coverage_map::{
+    Asked, CoverageMap, Section, Terminal, coverage_map, coverage_page, coverage_text,
+};
 pub use derive::{Derived, Gap, LeftOut, Source, merge_series, resample_series, resampled};
 pub use gaps::{HoleRepair, detect_gaps};
 pub use repair::{RepairReport, RepairSpec, repair};

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use chrono::DateTime;
 
-use super::page::{count, escape};
 use crate::quality::reconcile::{BINS, BUCKETS};
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
+use crate::workflows::html::{count, escape};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 64.0;
