@@ -60,13 +60,17 @@ def readable_dag(
 
 
 @app.get("/coverage", response_class=HTMLResponse)
-async def coverage(dag_id: Annotated[str, Depends(readable_dag)], framed: bool = False) -> HTMLResponse:
-    """The page of one DAG; 404 where there is none. In Airflow's frame links lead nowhere, so it has none."""
+async def coverage(
+    dag_id: Annotated[str, Depends(readable_dag)],
+    place: Annotated[int, Query(ge=0, le=999)] = 0,
+    framed: bool = False,
+) -> HTMLResponse:
+    """The page of one DAG; 404 where there is none. In Airflow's frame links to Airflow lead nowhere: it has none."""
     async with making:
         dag = await asyncio.to_thread(read, dag_id)
         if dag is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no DAG {dag_id}.")
-        return HTMLResponse(await page(dag, has_links=not framed))
+        return HTMLResponse(await page(dag, place, has_links=not framed))
 
 
 @app.middleware("http")
@@ -97,4 +101,4 @@ def plain(status: int, text: str, headers: dict[str, str] | None = None) -> HTML
     """A page of one line."""
     style = "color-scheme:light dark;font:14px/1.5 system-ui,sans-serif;margin:2rem"
     body = f'<!doctype html><html lang="en" style="{style}"><title>{status}</title><p>{escape(text)}</p></html>'
-    return HTMLResponse(body, status, headers)
+    return HTMLResponse(body, int(status), headers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -76,6 +76,7 @@ class Dag:
         dag_id: its id.
         tasks: those of ours.
         runs: the last ones, newest first.
+        is_periodic: whether it runs again and again by a schedule.
         is_cut: whether there are more results than were read.
 
     """
@@ -83,6 +84,7 @@ class Dag:
     dag_id: str
     tasks: tuple[Task, ...]
     runs: tuple[Run, ...]
+    is_periodic: bool
     is_cut: bool
 
 
@@ -92,12 +94,14 @@ def read(dag_id: str) -> Dag | None:
         serialized = SerializedDagModel.get(dag_id, session=session)
         if serialized is None:
             return None
-        tasks = tuple(described(task) for task in serialized.dag.tasks if set(task.template_fields) >= OURS)
+        known = serialized.dag
+        tasks = tuple(described(task) for task in known.tasks if set(task.template_fields) >= OURS)
         numbers, runs = last_runs(session, dag_id)
         if runs:
             count_tasks(session, dag_id, runs)
         count = add_results(session, numbers) if runs else 0
-        return Dag(dag_id, tasks, tuple(runs.values()), count >= MOST_RESULTS)
+        is_periodic = bool(getattr(known.timetable, "periodic", True))
+        return Dag(dag_id, tasks, tuple(runs.values()), is_periodic, count >= MOST_RESULTS)
 
 
 def described(task: Any) -> Task:
@@ -175,9 +179,14 @@ def parsed(value: Any) -> Any:
 def keys_of(result: dict[str, Any]) -> list[str]:
     """The keys of the series that a result is about."""
     said = result.get("series")
-    listed: Sequence[Any] = said if isinstance(said, list) else [said]
-    keys = [one.get("series") if isinstance(one, dict) else one for one in listed]
-    return [key for key in keys if is_key(key)]
+    names = said if isinstance(said, list) else [said]
+    return [key for key in [*names, *(one.get("series") for one in series_of(result))] if is_key(key)]
+
+
+def series_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a result says of each series."""
+    listed = result.get("series")
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def is_key(value: Any) -> bool:

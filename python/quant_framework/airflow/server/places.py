@@ -56,6 +56,11 @@ class Place(NamedTuple):
         """Whether only a run knows it."""
         return any(map(is_template, self))
 
+    @property
+    def is_said(self) -> bool:
+        """Whether its URL alone says where it is."""
+        return bool(self.checkpoint) and not any(self[1:])
+
     def __str__(self) -> str:
         """As people know it: the arguments of the task."""
         said = [f"connection {conn_id}" for conn_id in self[1:] if conn_id]
@@ -143,7 +148,7 @@ def looks(task: Task, arguments: Mapping[str, Any]) -> Any:
     source = source_of(arguments)
     options = dict(arguments.get("adapter_options") or {})
     if source == settings.DEFAULT_SOURCE:
-        options["api_key"] = "not needed for names"
+        options["api_key"] = "unused"
     elif not task.is_mapped or source not in ("binance", "binance_usdm", "binance_archive"):
         return None
     try:
