@@ -78,7 +78,7 @@ async def coverage(dag: Dag, place: Place, held: Remembered) -> tuple[dict[str, 
     if answer is None:
         return await nothing(error, str(place)), str(place), []
     picture, where = answer
-    notes = [MACHINE] if where.startswith("file:") else []
+    notes = [MACHINE] if where.startswith(("file:", "/")) else []
     if where.startswith("memory:"):
         notes.append("They are kept in the memory of each task, and gone when it ends.")
     if end:
