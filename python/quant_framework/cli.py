@@ -1,7 +1,7 @@
 """The command line, without Airflow.
 
-``quant-framework backfill | update | plan | repair | gaps | compact | status | rebuild | export | import | validate |
-schema``.
+``quant-framework backfill | update | plan | repair | gaps | coverage | compact | status | rebuild | export | import |
+validate | schema``.
 
 Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
 """
@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import checkpoint_cli, config_cli, lake_cli, repair_cli, settings, validate_cli
+from quant_framework import checkpoint_cli, config_cli, coverage_cli, lake_cli, repair_cli, settings, validate_cli
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     commands.choices["update"].add_argument("--overlap", type=int, default=OVERLAP, help=again)
     checkpoint_cli.add_to(commands)
     lake_cli.add_to(commands, moment)
+    coverage_cli.add_to(commands, moment)
     repair_cli.add_to(commands, moment)
     for command in commands.choices.values():
         where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
@@ -184,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
     try:
-        parts = (checkpoint_cli, config_cli, lake_cli, repair_cli, validate_cli)
+        parts = (checkpoint_cli, config_cli, coverage_cli, lake_cli, repair_cli, validate_cli)
         if command := {name: run for part in parts for name, run in part.COMMANDS.items()}.get(arguments.command):
             return DONE if command(arguments) else FAILED
         if arguments.command == "plan":

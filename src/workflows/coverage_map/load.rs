@@ -9,6 +9,7 @@ use super::{CoverageMap, Moment, Row, Totals};
 use crate::clock::Clock;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::ports::CheckpointStore;
+use crate::quality::Ledger;
 use crate::series::Series;
 use crate::time_range::{Millis, TimeRange};
 use crate::workflows::gaps;
@@ -45,6 +46,16 @@ pub async fn coverage_map(
     asked: &Asked,
     clock: &dyn Clock,
 ) -> Result<CoverageMap> {
+    map_of(store, asked, clock.now(), KEPT).await
+}
+
+/// As [`coverage_map`]; so much is kept in memory.
+pub(super) async fn map_of(
+    store: &dyn CheckpointStore,
+    asked: &Asked,
+    now: Millis,
+    most: usize,
+) -> Result<CoverageMap> {
     if !COLUMNS.contains(&asked.columns) {
         return Err(Error::invalid(format!("columns must be 1 to 2000, not {}", asked.columns)));
     }
@@ -55,8 +66,7 @@ pub async fn coverage_map(
         Some(keys) => keys.clone(),
         None => store.list(&asked.prefix).await?.into_iter().filter(|key| is_series(key)).collect(),
     };
-    let now = clock.now();
-    let first = first_look(store, keys, asked.start.is_none()).await?;
+    let first = first_look(store, keys, asked.start.is_none(), most).await?;
     let picture = picture(asked, &first, now)?;
     let columns = asked.columns.min(picture.length().unsigned_abs() as usize);
     let frame = Frame { picture, is_asked: asked.start.is_some(), now, columns };
@@ -80,7 +90,12 @@ struct Seen {
 }
 
 /// Every series, and where it begins where that is needed.
-async fn first_look(store: &dyn CheckpointStore, keys: Vec<String>, needs_start: bool) -> Result<Vec<Seen>> {
+async fn first_look(
+    store: &dyn CheckpointStore,
+    keys: Vec<String>,
+    needs_start: bool,
+    most: usize,
+) -> Result<Vec<Seen>> {
     let look = |key: String| async move {
         let series = key.parse::<Series>();
         let known = if needs_start && series.is_ok() { Some(known(store, &key).await) } else { None };
@@ -93,10 +108,11 @@ async fn first_look(store: &dyn CheckpointStore, keys: Vec<String>, needs_start:
     while let Some(mut one) = looks.next().await {
         if let Some(known) = &one.known {
             answers.add(known)?;
-            kept += known.as_ref().map_or(0, Known::size);
-            if kept > KEPT {
-                kept -= known.as_ref().map_or(0, Known::size);
+            let size = known.as_ref().map_or(0, Known::size);
+            if kept + size > most {
                 one.known = None;
+            } else {
+                kept += size;
             }
         }
         seen.push(one);
@@ -143,10 +159,14 @@ impl Answers {
     fn add(&mut self, held: &Result<Known>) -> Result<()> {
         match held {
             Ok(_) => self.good += 1,
-            Err(error) if matches!(error.kind(), ErrorKind::Data | ErrorKind::Invalid) && !error.is_fatal() => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Data | ErrorKind::Invalid) && !error.is_fatal() =>
+            {
                 self.good += 1;
             }
-            Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => return Err(error.clone()),
+            Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => {
+                return Err(error.clone());
+            }
             Err(error) => {
                 self.failures += 1;
                 self.first.get_or_insert_with(|| error.clone());
@@ -176,7 +196,7 @@ async fn known(store: &dyn CheckpointStore, key: &str) -> Result<Known> {
     let (ledger, error) = match ledger {
         Ok(kept) => (kept.ledger, None),
         Err(error) if matches!(error.kind(), ErrorKind::Data | ErrorKind::Invalid) => {
-            (Default::default(), Some(error.to_string()))
+            (Ledger::default(), Some(error.to_string()))
         }
         Err(error) => return Err(error),
     };
@@ -185,7 +205,8 @@ async fn known(store: &dyn CheckpointStore, key: &str) -> Result<Known> {
 
 /// What is drawn: as asked for, else from the first known moment to the last closed bar.
 fn picture(asked: &Asked, seen: &[Seen], now: Millis) -> Result<TimeRange> {
-    let closed = seen.iter().filter_map(|one| one.series.as_ref().ok()).map(|series| series.timeframe.floor(now));
+    let closed =
+        seen.iter().filter_map(|one| one.series.as_ref().ok()).map(|series| series.timeframe.floor(now));
     let end = asked.end.or_else(|| closed.max()).unwrap_or(now);
     let first = seen.iter().filter_map(|one| one.first).min().map(|first| first.max(FIRST));
     match (asked.start, first) {

@@ -86,7 +86,7 @@ impl Kind {
             Self::Before => "before the first known bar",
             Self::Forming => "not closed yet",
             Self::Data => "data",
-            Self::Empty => "empty, as it may be",
+            Self::Empty => "empty (sparse)",
             Self::NotListed => "not listed",
             Self::BeyondRetention => "beyond retention",
             Self::NoTrade => "no trade",
@@ -134,7 +134,8 @@ impl TryFrom<String> for Moment {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         let time = DateTime::parse_from_rfc3339(&text);
-        time.map(|time| Self(time.timestamp_millis())).map_err(|_| format!("{text:?} is not an ISO 8601 time"))
+        time.map(|time| Self(time.timestamp_millis()))
+            .map_err(|_| format!("{text:?} is not an ISO 8601 time"))
     }
 }
 
@@ -160,8 +161,8 @@ pub struct Span {
     pub last_checked: Option<Moment>,
 }
 
-/// Neighbouring cells of a picture that look alike: the worst kind in each, the share of the cell that is of this
-/// kind (0 to 1, never 0), and how many cells.
+/// Neighbouring cells of a picture that look alike: the worst kind in each, the share of the cell's time that is of
+/// this kind (0 to 1, never 0), and how many cells.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cells(pub Kind, pub f64, pub usize);
 
@@ -188,7 +189,8 @@ pub struct Row {
     pub expected: u64,
     /// They by kind; they add up to `expected`.
     pub bars: BTreeMap<Kind, u64>,
-    /// Bars with data over bars expected, 0 to 1; of a sparse data type empty ones count as well. `None`: none expected.
+    /// Bars with data over bars expected, 0 to 1, rounded down to six digits: 1 only where nothing is missing. Of a
+    /// sparse data type empty ones count as well. `None`: none expected.
     #[serde(default)]
     pub covered: Option<f64>,
     /// In order, those before the first known moment left out.
@@ -205,6 +207,18 @@ impl Row {
     /// Bars of `kind`.
     pub fn bars(&self, kind: Kind) -> u64 {
         self.bars.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// Bars that are as they should be, in parts of `whole`, rounded down.
+    fn share(&self, whole: u64) -> Option<u64> {
+        let held = u128::from(self.bars(Kind::Data) + self.bars(Kind::Empty)) * u128::from(whole);
+        Some(held.checked_div(u128::from(self.expected))? as u64)
+    }
+
+    /// `covered` for people: 100 only where nothing is missing.
+    fn percent(&self) -> Option<String> {
+        let hundredths = self.share(10_000)?;
+        Some(format!("{}.{:02} %", hundredths / 100, hundredths % 100))
     }
 }
 
@@ -236,19 +250,6 @@ pub struct CoverageMap {
     pub totals: Totals,
     /// In the order asked for.
     pub series: Vec<Row>,
-}
-
-impl CoverageMap {
-    /// Where cell `column` begins, and the one before it ends.
-    fn edge(&self, column: usize) -> Millis {
-        runs::edge(self.start.0, self.end.0, self.columns, column)
-    }
-}
-
-/// A share as per cent that says 100 only where nothing is missing.
-fn percent(share: f64) -> String {
-    let hundredths = (share * 10_000.0).floor() as u64;
-    format!("{}.{:02} %", hundredths / 100, hundredths % 100)
 }
 
 #[cfg(test)]

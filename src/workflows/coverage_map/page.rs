@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::runs::{edge, narrowed};
 use super::text::minute;
-use super::{CoverageMap, Kind, Row, Section, Span, percent};
+use super::{CoverageMap, Kind, Row, Section, Span};
 use crate::error::Result;
 use crate::series::Series;
 use crate::time_range::Millis;
@@ -14,6 +15,8 @@ use crate::workflows::html::{FOOT, count, escape, head, tile};
 const HOLES: usize = 200;
 /// Spans named in the tip of a cell.
 const NAMED: usize = 4;
+/// Cells of a row: more would be narrower than the dots of a small screen, which then shows some of them only.
+const COLUMNS: usize = 240;
 /// Dates on the axis.
 const DATES: i64 = 5;
 
@@ -26,19 +29,20 @@ main{max-width:1240px}
 a{color:var(--k-data)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;margin:0 0 16px;padding:0;font-size:13px;color:var(--soft)}
 .legend li{display:flex;align-items:center;gap:7px}.legend i{width:22px;height:14px;border-radius:2px}
-.map{display:grid;grid-template-columns:minmax(90px,230px) minmax(0,1fr) max-content;gap:3px 12px;align-items:center;font-size:13px}
-.map h3{grid-column:1/-1;margin:10px 0 2px}
-.name{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.cells{display:flex;align-items:flex-end;height:18px;background:var(--k-none);border-radius:3px;overflow:hidden}
+.map{font-size:13px}.map h3{margin:12px 0 4px}
+.row{display:grid;grid-template-columns:minmax(90px,210px) minmax(0,1fr) 68px;grid-template-areas:'name cells share' '. error error';
+column-gap:12px;align-items:center;margin-bottom:3px}
+.name{grid-area:name;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.cells{grid-area:cells;display:flex;align-items:flex-end;height:18px;background:var(--k-none);border-radius:3px;overflow:hidden}
 .cells i{height:100%;min-width:0}.cells .low{height:60%}
-.share{text-align:right;font-variant-numeric:tabular-nums}
-.map .error{grid-column:2/-1;font-weight:400;overflow-wrap:anywhere}
-.axis-row{position:relative;height:18px;color:var(--soft);font-size:11px;font-variant-numeric:tabular-nums}
-.axis-row span{position:absolute;white-space:nowrap;border-left:1px solid var(--line);padding-left:4px}
-.axis-row span:last-child{border-left:0;border-right:1px solid var(--line);padding:0 4px 0 0;right:0}
+.share{grid-area:share;text-align:right;font-variant-numeric:tabular-nums}
+.row .error{grid-area:error;margin:2px 0 4px;font-weight:400;overflow-wrap:anywhere}.lone{grid-template-areas:'name error error'}
+.axis{grid-area:cells;position:relative;height:18px;color:var(--soft);font-size:11px;font-variant-numeric:tabular-nums}
+.axis span{position:absolute;white-space:nowrap;border-left:1px solid var(--line);padding-left:4px}
+.axis span:last-child{border-left:0;border-right:1px solid var(--line);padding:0 4px 0 0;right:0}
 .k-data{background:var(--k-data)}
 .k-empty{background:var(--k-empty)}
-.k-before{background:transparent}
+.k-before{background:transparent}.legend .k-before{background:var(--k-none)}
 .k-forming{background:repeating-linear-gradient(90deg,var(--k-lost) 0 1px,transparent 1px 5px)}
 .k-not_listed{background:repeating-linear-gradient(0deg,var(--k-lost) 0 1px,var(--k-none) 1px 5px)}
 .k-beyond_retention{background:repeating-linear-gradient(90deg,var(--hatch) 0 1px,var(--k-lost) 1px 4px)}
@@ -49,9 +53,10 @@ a{color:var(--k-data)}
 td i{display:inline-block;width:14px;height:10px;border-radius:2px;margin-right:7px}
 td.wide{white-space:normal;overflow-wrap:anywhere;min-width:180px}
 .note{margin:12px 0 0}summary{cursor:pointer;font-weight:600;font-size:17px}details[open] summary{margin-bottom:12px}
-@media(max-width:640px){main{padding:20px 12px 40px}section{padding:14px}
-.map{grid-template-columns:minmax(0,1fr) max-content}.name{grid-column:1}.share{grid-column:2;grid-row:auto}
-.cells,.axis-row{grid-column:1/-1}.map .error{grid-column:1/-1}.axis-row .mid{display:none}.pad{display:none}}
+.tall{max-height:440px;overflow-y:auto}.tall th{position:sticky;top:0;background:var(--card)}
+@media print{.tall{max-height:none}}
+@media(max-width:640px){main{padding:20px 12px 40px}section{padding:14px}.axis .mid{display:none}
+.row,.lone{grid-template-columns:minmax(0,1fr) max-content;grid-template-areas:'name share' 'cells cells' 'error error';margin-bottom:8px}}
 ";
 
 /// The page. `sections` are tables of others, shown below. The same values make the same bytes.
@@ -81,7 +86,7 @@ fn tiles(map: &CoverageMap) -> String {
     if totals.errors > 0 {
         text += &tile("series with errors", &count(totals.errors));
     }
-    for (kind, bars) in totals.bars.iter().rev() {
+    for (kind, bars) in &totals.bars {
         text += &tile(kind.label(), &count(*bars));
     }
     format!("<dl class=\"tiles\">{text}</dl>\n")
@@ -89,7 +94,7 @@ fn tiles(map: &CoverageMap) -> String {
 
 fn picture(map: &CoverageMap) -> String {
     if map.series.is_empty() {
-        return "<section><h2>Map</h2><p class=\"soft\">No series is known.</p></section>\n".to_owned();
+        return "<section><h2>Map</h2><p class=\"soft\">No series to show.</p></section>\n".to_owned();
     }
     let mut text = format!("<section><h2>Map</h2>{}<div class=\"map\">{}", legend(map), axis(map));
     let mut group = None;
@@ -110,7 +115,7 @@ fn picture(map: &CoverageMap) -> String {
 fn legend(map: &CoverageMap) -> String {
     let kinds: BTreeSet<Kind> = map.series.iter().flat_map(|row| &row.cells).map(|cells| cells.0).collect();
     let mut text = "<ul class=\"legend\" aria-label=\"Legend\">".to_owned();
-    for kind in kinds.iter().rev().filter(|kind| **kind != Kind::Before) {
+    for kind in kinds.iter().rev() {
         let _ = write!(text, "<li><i class=\"k-{}\"></i>{}</li>", kind.name(), kind.label());
     }
     text + "<li>A cell shows the worst of what is in it; a low one, where that is less than half.</li></ul>"
@@ -119,25 +124,38 @@ fn legend(map: &CoverageMap) -> String {
 fn axis(map: &CoverageMap) -> String {
     let length = map.end.0 - map.start.0;
     let shape = if length > 4 * 86_400_000 { 10 } else { 16 };
-    let mut text = "<span class=\"pad\"></span><div class=\"axis-row\" aria-hidden=\"true\">".to_owned();
+    let mut text = "<div class=\"row\"><div class=\"axis\" aria-hidden=\"true\">".to_owned();
     for place in 0..DATES {
         let at = minute(map.start.0 + length * place / (DATES - 1));
         let class = if place == 0 || place == DATES - 1 { "end" } else { "mid" };
-        let left = if place == DATES - 1 { String::new() } else { format!(" style=\"left:{}%\"", 100 * place / (DATES - 1)) };
+        let left = if place == DATES - 1 {
+            String::new()
+        } else {
+            format!(" style=\"left:{}%\"", 100 * place / (DATES - 1))
+        };
         let _ = write!(text, "<span class=\"{class}\"{left}>{}</span>", &at[..shape.min(at.len())]);
     }
-    text + "</div><span class=\"pad\"></span>"
+    text + "</div></div>"
 }
 
 /// One series of the picture.
 fn line(row: &Row, series: Option<&Series>, map: &CoverageMap) -> String {
-    let name = series.map_or_else(|| row.series.clone(), |series| format!("{} {}", series.symbol, series.timeframe));
-    let mut text = format!("<span class=\"name\" title=\"{}\">{}</span>", escape(&row.series), escape(&name));
+    let name =
+        series.map_or_else(|| row.series.clone(), |series| format!("{} {}", series.symbol, series.timeframe));
+    let lone = if row.cells.is_empty() { " lone" } else { "" };
+    let mut text = format!(
+        "<div class=\"row{lone}\"><span class=\"name\" title=\"{}\">{}</span>",
+        escape(&row.series),
+        escape(&name)
+    );
     if !row.cells.is_empty() {
-        let _ = write!(text, "<div class=\"cells\" role=\"img\" aria-label=\"{}\">", escape(&spoken(row, &name)));
+        let _ =
+            write!(text, "<div class=\"cells\" role=\"img\" aria-label=\"{}\">", escape(&spoken(row, &name)));
         let mut column = 0;
-        for cells in &row.cells {
-            let (low, high) = (map.edge(column), map.edge(column + cells.2));
+        let columns = map.columns.min(COLUMNS);
+        for cells in narrowed(&row.cells, columns) {
+            let edge = |column| edge(map.start.0, map.end.0, columns, column);
+            let (low, high) = (edge(column), edge(column + cells.2));
             column += cells.2;
             let class = if cells.1 < 0.5 && cells.0.is_hole() { " low" } else { "" };
             let _ = write!(
@@ -148,18 +166,18 @@ fn line(row: &Row, series: Option<&Series>, map: &CoverageMap) -> String {
                 escape(&tip(row, cells.0, low, high))
             );
         }
-        let share = row.covered.map_or_else(|| "–".to_owned(), percent);
+        let share = row.percent().unwrap_or_else(|| "–".to_owned());
         let _ = write!(text, "</div><span class=\"share\">{share}</span>");
     }
     if let Some(error) = &row.error {
         let _ = write!(text, "<span class=\"error\">{}</span>", escape(error));
     }
-    text + "\n"
+    text + "</div>\n"
 }
 
 /// The row for who does not see it.
 fn spoken(row: &Row, name: &str) -> String {
-    let mut text = format!("{name}: {}", row.covered.map_or_else(|| "nothing expected".to_owned(), percent));
+    let mut text = format!("{name}: {}", row.percent().unwrap_or_else(|| "nothing expected".to_owned()));
     for (kind, bars) in row.bars.iter().rev() {
         let _ = write!(text, ", {} {}", count(*bars), kind.label());
     }
@@ -183,7 +201,8 @@ fn tip(row: &Row, kind: Kind, low: Millis, high: Millis) -> String {
 /// A hole in words.
 fn told(span: &Span) -> String {
     let bars = if span.bars == 1 { "1 bar".to_owned() } else { format!("{} bars", count(span.bars)) };
-    let mut text = format!("{} to {}: {}, {bars}", minute(span.start.0), minute(span.end.0), span.kind.label());
+    let mut text =
+        format!("{} to {}: {}, {bars}", minute(span.start.0), minute(span.end.0), span.kind.label());
     if let Some(attempts) = span.attempts.filter(|attempts| *attempts > 0) {
         let _ = write!(text, ", asked {}", times(attempts));
     }
@@ -207,7 +226,7 @@ fn holes(map: &CoverageMap) -> String {
     if all.is_empty() {
         return text + "<p class=\"soft\">None: every expected bar is there.</p></section>\n";
     }
-    text += "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Kind</th><th scope=\"col\">Series</th>\
+    text += "<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Holes\"><table><thead><tr><th scope=\"col\">Kind</th><th scope=\"col\">Series</th>\
              <th scope=\"col\">Start</th><th scope=\"col\">End (exclusive)</th><th scope=\"col\" class=\"number\">Bars</th>\
              <th scope=\"col\" class=\"number\">Asked</th><th scope=\"col\">Last asked by a repair</th></tr></thead><tbody>";
     for (row, span) in all.iter().take(HOLES) {
@@ -228,7 +247,11 @@ fn holes(map: &CoverageMap) -> String {
     text += "</tbody></table></div>";
     let more = total.saturating_sub(all.len().min(HOLES) as u64);
     if more > 0 {
-        let _ = write!(text, "<p class=\"soft note\">The worst are shown, and there are {} more.</p>", count(more));
+        let _ = write!(
+            text,
+            "<p class=\"soft note\">The worst are shown, and there are {} more.</p>",
+            count(more)
+        );
     }
     text + "</section>\n"
 }
@@ -239,9 +262,10 @@ fn summary(map: &CoverageMap) -> String {
         return String::new();
     }
     let kinds: Vec<Kind> = map.totals.bars.keys().rev().copied().collect();
-    let open = if map.series.len() <= 50 { " open" } else { "" };
+    let open = if map.series.len() <= 50 { " open=\"\"" } else { "" };
     let mut text = format!(
-        "<section><details{open}><summary>Numbers</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>\
+        "<section><details{open}><summary>Numbers</summary>\
+         <div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Numbers\"><table><thead><tr>\
          <th scope=\"col\">Series</th><th scope=\"col\">First</th><th scope=\"col\">Last (exclusive)</th>\
          <th scope=\"col\">Unbroken to</th><th scope=\"col\" class=\"number\">Expected</th>"
     );
@@ -253,18 +277,25 @@ fn summary(map: &CoverageMap) -> String {
         let _ = write!(text, "<tr><td class=\"wide\">{}</td>", escape(&row.series));
         if row.cells.is_empty() {
             let error = row.error.as_deref().unwrap_or_default();
-            let _ = write!(text, "<td colspan=\"{}\" class=\"wide error\">{}</td></tr>", kinds.len() + 5, escape(error));
+            let _ = write!(
+                text,
+                "<td colspan=\"{}\" class=\"wide error\">{}</td></tr>",
+                kinds.len() + 5,
+                escape(error)
+            );
             continue;
         }
         for time in [&row.first, &row.last, &row.watermark] {
-            let shown = time.as_deref().map_or_else(|| "–".to_owned(), |time| escape(&time.replace('T', " ").replace(":00Z", "")));
+            let shown = time
+                .as_deref()
+                .map_or_else(|| "–".to_owned(), |time| escape(&time.replace('T', " ").replace(":00Z", "")));
             let _ = write!(text, "<td>{shown}</td>");
         }
         let _ = write!(text, "<td class=\"number\">{}</td>", count(row.expected));
         for kind in &kinds {
             let _ = write!(text, "<td class=\"number\">{}</td>", count(row.bars(*kind)));
         }
-        let share = row.covered.map_or_else(|| "–".to_owned(), percent);
+        let share = row.percent().unwrap_or_else(|| "–".to_owned());
         let _ = write!(text, "<td class=\"number\">{share}</td></tr>");
     }
     text + "</tbody></table></div></details></section>\n"

@@ -62,11 +62,9 @@ pub(super) fn row(series: &Series, known: &Known, frame: &Frame) -> Row {
         *bars.entry(run.kind).or_default() += timeframe.count(run.range.start(), run.range.end());
     }
     let expected = wanted.map_or(0, |wanted| timeframe.count(wanted.start(), wanted.end()));
-    let of = |kind| bars.get(&kind).copied().unwrap_or_default();
-    let held: u64 = of(Kind::Data) + of(Kind::Empty);
     let runs = framed(timeframe, runs, frame);
     let (spans, more_spans) = listed(timeframe, &runs);
-    Row {
+    let row = Row {
         series: series.to_string(),
         error: known.error.clone(),
         dense: series.data_type.is_dense(),
@@ -74,13 +72,14 @@ pub(super) fn row(series: &Series, known: &Known, frame: &Frame) -> Row {
         last: last.map(iso),
         watermark: coverage.watermark().map(iso),
         expected,
-        covered: (expected > 0).then(|| held as f64 / expected as f64),
+        covered: None,
         bars,
         spans,
         more_spans,
         holes: runs.iter().filter(|run| run.kind.is_hole()).count() as u64,
         cells: cells(&runs, frame),
-    }
+    };
+    Row { covered: row.share(1_000_000).map(|share| share as f64 / 1e6), ..row }
 }
 
 /// The bars that are expected.
@@ -109,17 +108,32 @@ pub(super) fn runs(series: &Series, known: &Known, wanted: TimeRange, now: Milli
         match state {
             Some(State::Data) => pieces.add(range, Kind::Data, None),
             Some(State::Empty) if !series.data_type.is_dense() => pieces.add(range, Kind::Empty, None),
-            Some(State::Empty) => split(range, &told, |_| true, |part, hole| match hole {
-                Some(hole) => pieces.add(part, hole.kind.into(), Some(hole)),
-                // Not written down yet: nobody has looked since it was found.
-                None => split(part, &new, |_| true, |part, hole| {
-                    pieces.add(part, hole.map_or(Kind::Unresolved, |hole| hole.kind.into()), None);
-                }),
-            }),
-            None => split(range, &told, |hole| hole.kind == GapKind::BeyondRetention, |part, hole| match hole {
-                Some(hole) => pieces.add(part, Kind::BeyondRetention, Some(hole)),
-                None => pieces.add(part, Kind::Unknown, None),
-            }),
+            Some(State::Empty) => split(
+                range,
+                &told,
+                |_| true,
+                |part, hole| match hole {
+                    Some(hole) => pieces.add(part, hole.kind.into(), Some(hole)),
+                    // Not written down yet: nobody has looked since it was found.
+                    None => split(
+                        part,
+                        &new,
+                        |_| true,
+                        |part, hole| {
+                            pieces.add(part, hole.map_or(Kind::Unresolved, |hole| hole.kind.into()), None);
+                        },
+                    ),
+                },
+            ),
+            None => split(
+                range,
+                &told,
+                |hole| hole.kind == GapKind::BeyondRetention,
+                |part, hole| match hole {
+                    Some(hole) => pieces.add(part, Kind::BeyondRetention, Some(hole)),
+                    None => pieces.add(part, Kind::Unknown, None),
+                },
+            ),
         }
     }
 }
@@ -144,7 +158,8 @@ fn split(
     let mut cursor = range.start();
     let from = told.partition_point(|hole| hole.range.end() <= range.start());
     for hole in told[from..].iter().take_while(|hole| hole.range.start() < range.end()) {
-        let Some(part) = TimeRange::non_empty(hole.range.start().max(cursor), hole.range.end().min(range.end()))
+        let Some(part) =
+            TimeRange::non_empty(hole.range.start().max(cursor), hole.range.end().min(range.end()))
         else {
             continue;
         };
@@ -215,15 +230,36 @@ fn cells(runs: &[Run], frame: &Frame) -> Vec<Cells> {
             *lengths.entry(run.kind).or_default() += length;
         }
         let (kind, length) = lengths.pop_last().unwrap_or((Kind::Before, high - low));
-        let share = length as f64 / (high - low).max(1) as f64;
-        // Four digits are enough; what is there is never nothing, and not all where something else is there too.
-        let share = if share >= 1.0 { 1.0 } else { ((share * 1e4).round() / 1e4).clamp(1e-4, 0.9999) };
-        match cells.last_mut() {
-            Some(last) if (last.0, last.1) == (kind, share) => last.2 += 1,
-            _ => cells.push(Cells(kind, share, 1)),
-        }
+        push(&mut cells, kind, length as f64 / (high - low).max(1) as f64);
     }
     cells
+}
+
+/// One more cell.
+fn push(cells: &mut Vec<Cells>, kind: Kind, share: f64) {
+    // Four digits are enough; what is there is never nothing, and not all where something else is there too.
+    let share = if share >= 1.0 { 1.0 } else { ((share * 1e4).round() / 1e4).clamp(1e-4, 0.9999) };
+    match cells.last_mut() {
+        Some(last) if (last.0, last.1) == (kind, share) => last.2 += 1,
+        _ => cells.push(Cells(kind, share, 1)),
+    }
+}
+
+/// The same picture in at most `columns` cells; of those that fall together the worst kind is shown.
+pub(super) fn narrowed(cells: &[Cells], columns: usize) -> Vec<Cells> {
+    let fine: Vec<&Cells> = cells.iter().flat_map(|cell| std::iter::repeat_n(cell, cell.2)).collect();
+    if fine.len() <= columns {
+        return cells.to_vec();
+    }
+    let mut coarse = Vec::new();
+    for column in 0..columns {
+        let (low, high) = (column * fine.len() / columns, ((column + 1) * fine.len()).div_ceil(columns));
+        let parts = &fine[low..high];
+        let worst = parts.iter().map(|cell| cell.0).max().unwrap_or(Kind::Before);
+        let share: f64 = parts.iter().filter(|cell| cell.0 == worst).map(|cell| cell.1).sum();
+        push(&mut coarse, worst, share / parts.len() as f64);
+    }
+    coarse
 }
 
 /// The spans that are shown, in order, and how many are not.
@@ -231,7 +267,8 @@ fn listed(timeframe: Timeframe, runs: &[Run]) -> (Vec<Span>, u64) {
     let mut chosen: Vec<&Run> = runs.iter().filter(|run| run.kind != Kind::Before).collect();
     let more = chosen.len().saturating_sub(SPANS);
     if more > 0 {
-        chosen.sort_unstable_by_key(|run| std::cmp::Reverse((run.kind, run.range.length(), run.range.start())));
+        chosen
+            .sort_unstable_by_key(|run| std::cmp::Reverse((run.kind, run.range.length(), run.range.start())));
         chosen.truncate(SPANS);
         chosen.sort_unstable_by_key(|run| run.range);
     }

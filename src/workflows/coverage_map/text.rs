@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use chrono::DateTime;
 
-use super::{Cells, CoverageMap, Kind, Row, percent, runs};
+use super::runs::{edge, narrowed};
+use super::{Cells, CoverageMap, Kind, Row};
 use crate::time_range::Millis;
 use crate::workflows::html::count;
 
@@ -29,14 +30,15 @@ pub struct Terminal {
 /// The picture, its legend and its sums, as lines that end with a line break. Reads without colour too.
 pub fn coverage_text(map: &CoverageMap, terminal: &Terminal) -> String {
     let layout = Layout::of(map, terminal);
-    let mut text = format!("{} .. {} UTC, a cell is {}\n", minute(map.start.0), minute(map.end.0), layout.cell(map));
+    let mut text =
+        format!("{} .. {} UTC, a cell is {}\n", minute(map.start.0), minute(map.end.0), layout.cell(map));
     text += &layout.axis(map);
     let mut seen = BTreeSet::new();
     for row in &map.series {
         text += &layout.line(row, &mut seen);
     }
     text += &legend(&seen, terminal);
-    text += &sums(map);
+    text += &sums(map, terminal.width);
     text
 }
 
@@ -76,14 +78,16 @@ impl Layout {
         let mut line = String::new();
         let mut at = 0;
         while at < self.cells {
-            let time = runs::edge(map.start.0, map.end.0, self.cells, at);
-            let label = format!("{mark}{}", DateTime::from_timestamp_millis(time).unwrap_or_default().format(shape));
+            let time = edge(map.start.0, map.end.0, self.cells, at);
+            let label =
+                format!("{mark}{}", DateTime::from_timestamp_millis(time).unwrap_or_default().format(shape));
             if at + label.chars().count() > self.cells {
                 break;
             }
             line += &label;
             let next = at + APART.max(self.cells / 6);
-            line += &" ".repeat(next.min(self.cells) - (at + label.chars().count()).min(next.min(self.cells)));
+            line +=
+                &" ".repeat(next.min(self.cells) - (at + label.chars().count()).min(next.min(self.cells)));
             at = next;
         }
         format!("{}  {}\n", " ".repeat(self.name), line.trim_end())
@@ -94,18 +98,18 @@ impl Layout {
         let mut line = format!("{name}{}  ", " ".repeat(self.name - name.chars().count()));
         if !row.cells.is_empty() {
             let mut last = None;
-            for kind in worst(&row.cells, self.cells) {
+            for Cells(kind, _, columns) in narrowed(&row.cells, self.cells) {
                 seen.insert(kind);
                 if self.terminal.colour && last != Some(kind) {
                     line += colour(kind);
                 }
-                line.push(glyph(kind, self.terminal.ascii));
+                line.extend(std::iter::repeat_n(glyph(kind, self.terminal.ascii), columns));
                 last = Some(kind);
             }
             if self.terminal.colour {
                 line += "\x1b[0m";
             }
-            let share = row.covered.map_or_else(|| "-".to_owned(), percent);
+            let share = row.percent().unwrap_or_else(|| "-".to_owned());
             let _ = write!(line, "{share:>SHARE$}");
         }
         if let Some(error) = &row.error {
@@ -114,17 +118,6 @@ impl Layout {
         }
         line.trim_end().to_owned() + "\n"
     }
-}
-
-/// `cells` in fewer columns; the worst of what falls together is shown.
-fn worst(cells: &[Cells], columns: usize) -> Vec<Kind> {
-    let fine: Vec<Kind> = cells.iter().flat_map(|cell| std::iter::repeat_n(cell.0, cell.2)).collect();
-    let part = |column: usize| {
-        let low = column * fine.len() / columns;
-        let high = ((column + 1) * fine.len()).div_ceil(columns);
-        fine[low..high].iter().copied().max().unwrap_or(Kind::Before)
-    };
-    (0..columns).map(part).collect()
 }
 
 /// Without what a terminal would obey.
@@ -150,8 +143,20 @@ const fn glyph(kind: Kind, ascii: bool) -> char {
     match kind {
         Kind::Before => ' ',
         Kind::Forming => '~',
-        Kind::Data => if ascii { '#' } else { '█' },
-        Kind::Empty => if ascii { '.' } else { '░' },
+        Kind::Data => {
+            if ascii {
+                '#'
+            } else {
+                '▇'
+            }
+        }
+        Kind::Empty => {
+            if ascii {
+                '.'
+            } else {
+                '░'
+            }
+        }
         Kind::NotListed => '_',
         Kind::BeyondRetention => '<',
         Kind::NoTrade => '-',
@@ -180,15 +185,19 @@ fn legend(seen: &BTreeSet<Kind>, terminal: &Terminal) -> String {
         let (on, off) = if terminal.colour { (colour(*kind), "\x1b[0m") } else { ("", "") };
         (glyph != ' ').then(|| (format!("{on}{glyph}{off} {}", kind.label()), 2 + kind.label().len()))
     };
-    let mut text = String::new();
-    let mut used = 0;
-    for (entry, length) in seen.iter().rev().filter_map(entry) {
-        if used > 0 && used + 3 + length > terminal.width {
-            text.push('\n');
+    wrapped(seen.iter().rev().filter_map(entry), "   ", terminal.width)
+}
+
+/// Entries (each with the characters that are seen of it) in lines of at most `width`.
+fn wrapped(entries: impl Iterator<Item = (String, usize)>, between: &str, width: usize) -> String {
+    let (mut text, mut used) = (String::new(), 0);
+    for (entry, length) in entries {
+        if used > 0 && used + between.len() + length > width {
+            text = text.trim_end().to_owned() + "\n";
             used = 0;
         } else if used > 0 {
-            text += "   ";
-            used += 3;
+            text += between;
+            used += between.len();
         }
         text += &entry;
         used += length;
@@ -196,17 +205,21 @@ fn legend(seen: &BTreeSet<Kind>, terminal: &Terminal) -> String {
     if text.is_empty() { text } else { text + "\n" }
 }
 
-fn sums(map: &CoverageMap) -> String {
+fn sums(map: &CoverageMap, width: usize) -> String {
     let totals = &map.totals;
-    let mut text = format!("{} series", count(totals.series));
+    let mut parts = vec![format!("{} series", count(totals.series))];
     if totals.errors > 0 {
-        let _ = write!(text, " ({} with errors)", count(totals.errors));
+        parts.push(format!("{} with errors", count(totals.errors)));
     }
-    let _ = write!(text, ", {} bars expected", count(totals.expected));
-    for (kind, bars) in totals.bars.iter().rev() {
-        let _ = write!(text, ", {} {}", count(*bars), kind.label());
-    }
-    text + "\n"
+    parts.push(format!("{} bars expected", count(totals.expected)));
+    parts.extend(totals.bars.iter().map(|(kind, bars)| format!("{} {}", count(*bars), kind.label())));
+    let last = parts.len() - 1;
+    let entries = parts.into_iter().enumerate().map(|(place, part)| {
+        let part = if place == last { part } else { part + "," };
+        let length = part.len();
+        (part, length)
+    });
+    wrapped(entries, " ", width)
 }
 
 /// `2026-01-05 13:30`.

@@ -14,7 +14,7 @@ use crate::workflows::html::{FOOT, count, escape, head, tile};
 const MOST: usize = 20;
 
 const STYLE: &str = "
-svg{display:block;width:100%;height:auto}
+svg{display:block;width:100%;min-width:600px;height:auto;margin-bottom:14px}
 .axis,.value{fill:var(--soft);font-size:11px}.value{fill:var(--ink)}
 .grid,.tick{stroke:var(--line)}.base{stroke:var(--soft)}.limit{stroke:var(--bad);stroke-dasharray:5 4}
 .within,.full{fill:var(--data)}.beyond{fill:var(--bad)}.none{fill:var(--none)}.few{fill:var(--few)}
@@ -26,16 +26,16 @@ pub(super) fn page(report: &ValidationReport, drawn: &Drawn) -> String {
     let (class, verdict) =
         if report.agrees { ("good", "the sources agree") } else { ("bad", "the sources do not agree") };
     let mut page = head(&format!("Comparison of {} series", report.series.len()), STYLE);
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<p class=\"soft\">{} to {} (exclusive), checks version {}</p>\
-         <p><span class=\"verdict {class}\">{verdict}</span></p>\n",
+         <p><span class=\"verdict {class}\">{verdict}</span></p>",
         report.start, report.end, report.checks_version
     );
     for (validation, strip) in report.series.iter().zip(&drawn.strips) {
         let timeframe =
             validation.series.parse().map_or(Timeframe::Minutes(1), |series: Series| series.timeframe);
-        let picture = chart::strip(&strip.rows, drawn.range, timeframe, &validation.series);
+        let picture = scrolled(&chart::strip(&strip.rows, drawn.range, timeframe, &validation.series));
         page += &section(validation, &picture);
     }
     for (pair, details) in report.pairs.iter().zip(&drawn.details) {
@@ -80,19 +80,19 @@ fn section(validation: &Validation, picture: &str) -> String {
 
 fn compared(pair: &Pair, details: &Details, report: &ValidationReport, drawn: &Drawn) -> String {
     let found = &pair.found;
-    let differ = format!("{} beyond {}", count(found.value.bars), percent(report.tolerance));
+    let beyond = |what: &str, limit: f64| format!("{what} differ beyond {}", percent(limit));
     let mut tiles = tile("shared bars", &count(found.shared))
         + &tile("only in the first", &count(found.only_left.bars))
         + &tile("only in the second", &count(found.only_right.bars))
-        + &tile("values differ", &differ)
+        + &tile(&beyond("values", report.tolerance), &count(found.value.bars))
         + &tile("worst difference", &percent(found.value.worst));
     if let (Some(volume), Some(limit)) = (&found.volume, report.volume_tolerance) {
-        tiles += &tile("volumes differ", &format!("{} beyond {}", count(volume.bars), percent(limit)));
+        tiles += &tile(&beyond("volumes", limit), &count(volume.bars));
     }
     if let Some(lag) = &found.lag
         && let Some(correlation) = lag.correlation
     {
-        tiles += &tile("best shift", &format!("{} bars (r = {correlation:.3})", lag.bars));
+        tiles += &tile(&format!("best shift (r = {correlation:.3})"), &format!("{} bars", lag.bars));
     }
     let mut text = format!(
         "<section><h2>{} against {}</h2><dl class=\"tiles\">{tiles}</dl>",
@@ -108,9 +108,9 @@ fn compared(pair: &Pair, details: &Details, report: &ValidationReport, drawn: &D
         );
     }
     text += "<h3>Greatest difference over time</h3>";
-    text += &chart::differences(&details.worst, report.tolerance, drawn.range);
+    text += &scrolled(&chart::differences(&details.worst, report.tolerance, drawn.range));
     text += "<h3>How many bars differ by how much</h3>";
-    text += &chart::histogram(&details.histogram, report.tolerance);
+    text += &scrolled(&chart::histogram(&details.histogram, report.tolerance));
     text + "</section>\n"
 }
 
@@ -138,6 +138,11 @@ fn holes(report: &ValidationReport) -> String {
         );
     }
     text + "</section>\n"
+}
+
+/// On a small screen a picture is moved and not made so small that nobody can read it.
+fn scrolled(picture: &str) -> String {
+    format!("<div class=\"scroll\" tabindex=\"0\">{picture}</div>")
 }
 
 fn percent(fraction: f64) -> String {
