@@ -12,6 +12,6 @@ class PickyAuthManager(SimpleAuthManager):
         dag_id = details.id if details else None
         entity = access_entity.name if access_entity else None
         refused = dag_id == "secret_dag" or (dag_id == "secret_results" and entity == "XCOM")
-        if refused and user.role != "ADMIN":
+        if refused and user.role != "admin":
             return False
         return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)

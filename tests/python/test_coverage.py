@@ -63,9 +63,7 @@ def put_kinds(store: Any, key: str = KEY) -> None:
     parts = range(10, 10 + 20 * len(KINDS), 20)
     holes = [(start, start + 10, kind) for start, kind in zip(parts, KINDS, strict=True)]
     data = [(START, START + 10 * HOUR), *((START + (end) * HOUR, START + (end + 10) * HOUR) for _, end, _ in holes)]
-    empty = [
-        (START + start * HOUR, START + end * HOUR) for start, end, kind in holes if kind != "beyond_retention"
-    ]
+    empty = [(START + start * HOUR, START + end * HOUR) for start, end, kind in holes if kind != "beyond_retention"]
     store.commit_sync(key, data=data, empty=empty)
     remember(store, key, [hole(start, end, kind, 3) for start, end, kind in holes])
 
@@ -303,12 +301,17 @@ def test_what_is_no_map_and_no_section_is_told():
 
 def test_sections_are_escaped_tables():
     link = {"text": "<run>", "href": "/dags/nightly?x=1&y=2"}
-    rows = [["<b>", 12_345, 0.5, None, True, link], ["", -1, 2.0, None, False, {"text": "no", "href": "javascript:x()"}]]
+    rows = [
+        ["<b>", 12_345, 0.5, None, True, link],
+        ["", -1, 2.0, None, False, {"text": "no", "href": "javascript:x()"}],
+    ]
     section = {"title": "Quota <1>", "columns": list("abcdef"), "rows": rows, "note": "a & b"}
     empty = {"title": "Runs", "columns": ["a"], "rows": []}
     page = Page(coverage_page(look(MemoryCheckpointStore()), sections=[section, empty]))
     assert [found["href"] for found in page.all("a")] == ["/dags/nightly?x=1&y=2"]
-    assert {"Quota <1>", "<b>", "12,345", "0.5", "–", "yes", "<run>", "a & b", "no", "Nothing to show."} <= {*page.texts}
+    assert {"Quota <1>", "<b>", "12,345", "0.5", "–", "yes", "<run>", "a & b", "no", "Nothing to show."} <= {
+        *page.texts
+    }
 
 
 class Terminal(io.StringIO):
