@@ -6,24 +6,21 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 FLAGS = ("--no-sandbox", "--disable-quic", "--disable-background-networking", "--no-first-run")
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    """The browser; a test that wants it is skipped where there is none."""
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where the browser is; a test that wants it is skipped where there is none."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if path is None:
         pytest.skip("no chromium on this machine (Debian: apt-get install chromium fonts-dejavu-core)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield browser
-        browser.close()
+    return path
 
 
 AIRFLOWS_OWN = "An iframe which has both allow-scripts and allow-same-origin"
@@ -49,24 +46,28 @@ class Seen:
 
 
 @contextmanager
-def opened(chromium, width: int = 1280, height: int = 900, **options) -> Iterator[tuple[object, Seen]]:
-    """A page in a context of its own, and what is seen of it."""
-    context = chromium.new_context(viewport={"width": width, "height": height}, **options)
-    page, seen = context.new_page(), Seen()
-    page.on("console", seen.note)
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.on("request", lambda request: seen.addresses.append(request.url))
-    try:
-        yield page, seen
-    finally:
-        context.close()
+def opened(chromium: str, width: int = 1280, height: int = 900, **options: Any) -> Iterator[tuple[Page, Seen]]:
+    """A page in a browser of its own, and what is seen of it.
+
+    Playwright keeps an event loop running in this thread for as long as it lives: no longer than needed.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        page, seen = browser.new_page(viewport={"width": width, "height": height}, **options), Seen()
+        page.on("console", seen.note)
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        page.on("request", lambda request: seen.addresses.append(request.url))
+        try:
+            yield page, seen
+        finally:
+            browser.close()
 
 
-def overflow(page) -> int:
+def overflow(page: Any) -> int:
     """By how many pixels the page is wider than its window."""
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
-def shoot(page, path: Path) -> None:
+def shoot(page: Page, path: Path) -> None:
     """A picture of what the window shows."""
     page.screenshot(path=str(path))
