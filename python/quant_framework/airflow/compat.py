@@ -13,21 +13,34 @@ from airflow.sdk import (
     BaseOperator,
     BaseOperatorLink,
     Connection,
-    CronDataIntervalTimetable,
     Param,
     TaskGroup,
     get_parsing_context,
 )
-from airflow.sdk.bases.decorator import DecoratedOperator, determine_kwargs, task_decorator_factory
+from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 from airflow.sdk.definitions.context import context_merge
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowNotFoundException,
-    AirflowRescheduleException,
-    AirflowRuntimeError,
-    AirflowSkipException,
-)
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+try:
+    from airflow.sdk import CronDataIntervalTimetable
+    from airflow.sdk.bases.decorator import determine_kwargs
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowRescheduleException,
+        AirflowSkipException,
+    )
+except ImportError:  # 3.1
+    from airflow.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowRescheduleException,
+        AirflowSkipException,
+    )
+    from airflow.timetables.interval import CronDataIntervalTimetable
+    from airflow.utils.operator_helpers import determine_kwargs
 
 __all__ = [
     "DAG",
