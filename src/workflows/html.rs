@@ -16,7 +16,8 @@ section{background:var(--card);border:1px solid var(--line);border-radius:10px;p
 .verdict{display:inline-block;padding:2px 12px;border-radius:99px;font-weight:600;color:var(--card)}
 .verdict.good{background:var(--good)}.verdict.bad{background:var(--bad)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin:0}
-.tiles div{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
+.tiles div{display:flex;flex-direction:column;justify-content:space-between;background:var(--card);
+border:1px solid var(--line);border-radius:8px;padding:10px 12px}
 dt{color:var(--soft);font-size:12px}dd{margin:0;font-size:19px;font-variant-numeric:tabular-nums}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}

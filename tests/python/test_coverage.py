@@ -99,9 +99,9 @@ class Page(HTMLParser):
 
 
 def test_a_real_backfill_with_holes_in_it(exchange, make, tmp_path):
-    exchange.inject(Fault("bad_ohlc", times=1, symbol=ETH))
+    exchange.inject(Fault("bad_ohlc", times=2, symbol=ETH))
     store = LocalCheckpointStore(tmp_path / "checkpoints")
-    assert asyncio.run(make(exchange, symbols=[BTC, ETH]).execute(Context()))["status"] == "success"
+    assert asyncio.run(make(exchange, symbols=[BTC, ETH], concurrency=1).execute(Context()))["status"] == "success"
     eth = KEY.replace(BTC, ETH)
     found = look(store, start=START, end=END)
     assert [row["series"] for row in found["series"]] == [KEY, eth]
@@ -210,7 +210,7 @@ def test_hostile_names_stay_text():
     page = Page(text)
     assert not page.all("script")
     assert not any(name.startswith("on") for _, found in page.elements for name in found)
-    assert "<script>alert(1)</script> 1h" in page.texts
+    assert "<script>alert(1)</script>" in page.texts
     for ascii in (False, True):
         drawn = draw_coverage(found, width=100, ascii=ascii)
         assert "\x1b" not in drawn
@@ -240,12 +240,10 @@ def test_one_that_cannot_be_read_is_a_row_and_hides_no_other(tmp_path):
 
 
 def test_a_store_that_does_not_answer_is_an_error_without_its_password():
-    store = open_checkpoint_store("postgresql://me:geheim@127.0.0.1:9/lake", timeout=1.0)
+    store = open_checkpoint_store("postgresql://me:geheim@127.0.0.1:9/lake")
     with pytest.raises(UnavailableError) as caught:
-        look(store)
+        look(store, series=[KEY] * 40)
     assert "geheim" not in str(caught.value)
-    with pytest.raises(UnavailableError):
-        look(store, series=[KEY])
 
 
 def test_two_thousand_series_of_ten_years_of_minutes_take_seconds():
@@ -271,7 +269,7 @@ def test_two_thousand_series_of_ten_years_of_minutes_take_seconds():
 WRONG = {
     "columns": ({"columns": 0}, "columns must be 1 to 2000"),
     "range": ({"start": END, "end": START}, "is not after its start"),
-    "naive": ({"start": datetime(2026, 1, 1)}, "start must be an aware datetime"),  # noqa: DTZ001
+    "naive": ({"start": datetime(2026, 1, 1)}, "start must be an aware datetime"),
     "text": ({"series": KEY}, "series must be a list of keys"),
     "number": ({"series": [1]}, "series must be a list of keys"),
 }
@@ -309,9 +307,7 @@ def test_sections_are_escaped_tables():
     empty = {"title": "Runs", "columns": ["a"], "rows": []}
     page = Page(coverage_page(look(MemoryCheckpointStore()), sections=[section, empty]))
     assert [found["href"] for found in page.all("a")] == ["/dags/nightly?x=1&y=2"]
-    assert {"Quota <1>", "<b>", "12,345", "0.5", "–", "yes", "<run>", "a & b", "no", "Nothing to show."} <= {
-        *page.texts
-    }
+    assert {"Quota <1>", "<b>", "12,345", "0.5", "yes", "<run>", "a & b", "no", "Nothing to show."} <= {*page.texts}
 
 
 class Terminal(io.StringIO):
@@ -354,7 +350,7 @@ def test_the_command_line(drawn, capsys, monkeypatch):
     (drawn / f"{KEY}.json").write_text("damaged")
     capsys.readouterr()
     assert main(["coverage", *RANGE]) == 1
-    assert f"error: {drawn}" in capsys.readouterr().out
+    assert "rebuild --replace-damaged" in capsys.readouterr().out
 
 
 def test_the_command_line_writes_a_page(drawn, tmp_path, capsys):

@@ -32,7 +32,8 @@ a{color:var(--k-data)}
 .map{font-size:13px}.map h3{margin:12px 0 4px}
 .row{display:grid;grid-template-columns:minmax(90px,210px) minmax(0,1fr) 68px;grid-template-areas:'name cells share' '. error error';
 column-gap:12px;align-items:center;margin-bottom:3px}
-.name{grid-area:name;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.name{grid-area:name;display:flex;gap:6px;white-space:nowrap}.name span{overflow:hidden;text-overflow:ellipsis}
+.name b{font-weight:400;color:var(--soft)}.dates{position:sticky;top:0;background:var(--card);z-index:1}
 .cells{grid-area:cells;display:flex;align-items:flex-end;height:18px;background:var(--k-none);border-radius:3px;overflow:hidden}
 .cells i{height:100%;min-width:0}.cells .low{height:60%}
 .share{grid-area:share;text-align:right;font-variant-numeric:tabular-nums}
@@ -51,7 +52,7 @@ column-gap:12px;align-items:center;margin-bottom:3px}
 .k-unresolved{background:radial-gradient(circle,var(--hatch) 1px,transparent 1.5px) 0 0/5px 5px,var(--k-open)}
 .k-unknown{background:repeating-linear-gradient(45deg,var(--hatch) 0 2px,var(--k-unknown) 2px 6px)}
 td i{display:inline-block;width:14px;height:10px;border-radius:2px;margin-right:7px}
-td.wide{white-space:normal;overflow-wrap:anywhere;min-width:180px}
+td.wide{white-space:normal;overflow-wrap:anywhere;min-width:230px}
 .note{margin:12px 0 0}summary{cursor:pointer;font-weight:600;font-size:17px}details[open] summary{margin-bottom:12px}
 .tall{max-height:440px;overflow-y:auto}.tall th{position:sticky;top:0;background:var(--card)}
 @media print{.tall{max-height:none}}
@@ -124,7 +125,7 @@ fn legend(map: &CoverageMap) -> String {
 fn axis(map: &CoverageMap) -> String {
     let length = map.end.0 - map.start.0;
     let shape = if length > 4 * 86_400_000 { 10 } else { 16 };
-    let mut text = "<div class=\"row\"><div class=\"axis\" aria-hidden=\"true\">".to_owned();
+    let mut text = "<div class=\"row dates\"><div class=\"axis\" aria-hidden=\"true\">".to_owned();
     for place in 0..DATES {
         let at = minute(map.start.0 + length * place / (DATES - 1));
         let class = if place == 0 || place == DATES - 1 { "end" } else { "mid" };
@@ -140,13 +141,16 @@ fn axis(map: &CoverageMap) -> String {
 
 /// One series of the picture.
 fn line(row: &Row, series: Option<&Series>, map: &CoverageMap) -> String {
-    let name =
-        series.map_or_else(|| row.series.clone(), |series| format!("{} {}", series.symbol, series.timeframe));
+    let (symbol, timeframe) = match series {
+        Some(series) => (series.symbol.as_str(), series.timeframe.to_string()),
+        None => (row.series.as_str(), String::new()),
+    };
+    let name = format!("{symbol} {timeframe}");
     let lone = if row.cells.is_empty() { " lone" } else { "" };
     let mut text = format!(
-        "<div class=\"row{lone}\"><span class=\"name\" title=\"{}\">{}</span>",
+        "<div class=\"row{lone}\"><div class=\"name\" title=\"{}\"><span>{}</span><b>{timeframe}</b></div>",
         escape(&row.series),
-        escape(&name)
+        escape(symbol)
     );
     if !row.cells.is_empty() {
         let _ =

@@ -114,23 +114,21 @@ impl Layout {
         }
         if let Some(error) = &row.error {
             let between = if row.cells.is_empty() { "" } else { "\n  " };
-            let _ = write!(line, "{between}error: {}", printable(error));
+            let _ = write!(line, "{between}error: {}", printable(error, self.terminal.ascii));
         }
         line.trim_end().to_owned() + "\n"
     }
 }
 
-/// Without what a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+/// Without what a terminal would obey, or could not show.
+fn printable(text: &str, ascii: bool) -> String {
+    let shown = |letter: char| !letter.is_control() && (!ascii || letter.is_ascii());
+    text.chars().map(|letter| if shown(letter) { letter } else { '?' }).collect()
 }
 
 /// At most `most` characters; what is cut is cut from the middle, as both ends say more.
 fn shortened(text: &str, most: usize, ascii: bool) -> String {
-    let mut letters: Vec<char> = printable(text).chars().collect();
-    if ascii {
-        letters.iter_mut().filter(|letter| !letter.is_ascii()).for_each(|letter| *letter = '?');
-    }
+    let mut letters: Vec<char> = printable(text, ascii).chars().collect();
     if letters.len() > most {
         let head = (most - 1) / 3;
         let tail = letters.len() - (most - 1 - head);

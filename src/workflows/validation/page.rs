@@ -80,7 +80,7 @@ fn section(validation: &Validation, picture: &str) -> String {
 
 fn compared(pair: &Pair, details: &Details, report: &ValidationReport, drawn: &Drawn) -> String {
     let found = &pair.found;
-    let beyond = |what: &str, limit: f64| format!("{what} differ beyond {}", percent(limit));
+    let beyond = |what: &str, limit: f64| format!("{what} beyond {}", percent(limit));
     let mut tiles = tile("shared bars", &count(found.shared))
         + &tile("only in the first", &count(found.only_left.bars))
         + &tile("only in the second", &count(found.only_right.bars))
@@ -92,7 +92,7 @@ fn compared(pair: &Pair, details: &Details, report: &ValidationReport, drawn: &D
     if let Some(lag) = &found.lag
         && let Some(correlation) = lag.correlation
     {
-        tiles += &tile(&format!("best shift (r = {correlation:.3})"), &format!("{} bars", lag.bars));
+        tiles += &tile(&format!("shift (r = {correlation:.3})"), &format!("{} bars", lag.bars));
     }
     let mut text = format!(
         "<section><h2>{} against {}</h2><dl class=\"tiles\">{tiles}</dl>",
