@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from quant_framework.airflow.plugin import base_path
 from quant_framework.airflow.server.dags import MOST_RESULTS, Dag, Run, series_of
 from quant_framework.airflow.server.places import Place, Quota, Remembered
+from quant_framework.orchestration.coverage import Section
 
 __all__ = ["MACHINE", "places_table", "quotas_table", "runs_table"]
 
@@ -24,7 +25,7 @@ def places_table(
     where: str,
     notes: list[str],
     has_links: bool,
-) -> dict[str, Any]:
+) -> Section:
     """Where checkpoints are kept; with several places, each with a link to what is kept there.
 
     A frame lets nothing through to Airflow's pages, but it may lead to itself.
@@ -41,9 +42,10 @@ def places_table(
     return {"title": "Checkpoints", "columns": columns, "rows": rows, "note": " ".join(notes) or None}
 
 
-def quotas_table(shared: dict[Quota, list[str]]) -> dict[str, Any]:
+def quotas_table(shared: dict[Quota, list[str]]) -> Section:
     """What limits the requests of the tasks."""
-    rows, is_local = [], False
+    rows: list[list[Any]] = []
+    is_local = False
     for quota, tasks in shared.items():
         is_local = is_local or (not quota.conn_id and str(quota.place).startswith(("file:", "/")))
         unknown = "known to its adapter alone" if quota.source else "known to a run alone"
@@ -53,7 +55,7 @@ def quotas_table(shared: dict[Quota, list[str]]) -> dict[str, Any]:
     return {"title": "Rate limits", "columns": columns, "rows": rows, "note": note}
 
 
-def runs_table(dag: Dag, has_links: bool) -> dict[str, Any]:
+def runs_table(dag: Dag, has_links: bool) -> Section:
     """The last runs, newest first."""
     columns = ["Run", "State", "Started (UTC)", "Duration", "Tasks", "Rows", "Requests", "Gaps", "Missing bars"]
     rows = [run_row(dag.dag_id, run, has_links) for run in dag.runs]
