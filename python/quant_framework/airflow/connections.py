@@ -30,6 +30,7 @@ __all__ = [
     "open_limiter",
     "open_reports",
     "open_silver",
+    "quota_connection",
     "refuse_password",
     "refuse_secrets",
 ]
@@ -187,6 +188,13 @@ def open_checkpoints(
     if store := minio or database:
         return store
     return open_checkpoint_store(checkpoint or option("checkpoint") or settings.checkpoint_url())
+
+
+def quota_connection(
+    rate_limit: str | None = None, rate_limit_conn_id: str | None = None, postgres_conn_id: str | None = None
+) -> str | None:
+    """The connection of the database where an operator's quota is shared; ``None`` for the place ``rate_limit``."""
+    return rate_limit_conn_id or (None if rate_limit else postgres_conn_id)
 
 
 def open_limiter(

@@ -105,6 +105,9 @@ OPTIONS = {
         "Where people look at the lake; {bucket}, {prefix} and {url} are of what a task wrote. Tasks link to it.",
         "https://console.example.com/browser/{bucket}/{prefix}",
     ),
+    "coverage_page": option(
+        "Whether the page of a DAG in Airflow's UI has the tab Coverage; it has, unless this says false.", "false"
+    ),
 }
 
 

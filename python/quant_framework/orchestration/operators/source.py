@@ -8,7 +8,7 @@ from typing import Any
 
 from quant_framework import settings
 from quant_framework.airflow.compat import Context
-from quant_framework.airflow.connections import open_adapter, open_limiter, refuse_secrets
+from quant_framework.airflow.connections import open_adapter, open_limiter, quota_connection, refuse_secrets
 from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.arguments import Resume
 from quant_framework.errors import InvalidError
@@ -126,8 +126,8 @@ class SourceOperator(BaseDataOperator):
 
     def build_rate_limiter(self, context: Context) -> IRateLimiter:
         """The source's quota; override to bring your own."""
-        place, conn_id = given(self.rate_limit), given(self.rate_limit_conn_id)
-        conn_id = conn_id or (None if place else given(self.postgres_conn_id))
+        place = given(self.rate_limit)
+        conn_id = quota_connection(place, given(self.rate_limit_conn_id), given(self.postgres_conn_id))
         return open_limiter(self._adapter or self.build_adapter(context), place, conn_id)
 
     def build_chunk_strategy(self, context: Context) -> IChunkStrategy:

@@ -1,0 +1,1 @@
+"""What runs in Airflow's API server alone: the page behind the tab *Coverage*."""
