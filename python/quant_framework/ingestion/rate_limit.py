@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from quant_framework import _core
@@ -16,6 +17,7 @@ __all__ = [
     "SharedRateLimiter",
     "documented",
     "preset",
+    "quota_states",
 ]
 
 Window = tuple[int, float] | tuple[int, float, str]
@@ -169,3 +171,23 @@ def documented(adapter: Any) -> dict[str, Any]:
 def preset(source: str, **options: Any) -> AdaptiveRateLimiter:
     """The documented limit of ``source``; ``options`` go to ``AdaptiveRateLimiter``. Without a preset: no windows."""
     return AdaptiveRateLimiter(**{**PRESETS.get(source, {}), **options})
+
+
+async def quota_states(place: str, source: str, password: str | None = None) -> list[dict[str, Any]]:
+    """How the quotas of ``source`` at ``place`` stand. Nothing is written, and no permit is taken.
+
+    Returns:
+        Of each: ``scope``, ``error`` (one line, where it cannot be read), ``windows`` (dicts of ``seconds``, ``weight``
+        as thought now, ``most`` and ``used``), ``blocked_until`` (aware, where the source refuses), ``waiting`` and
+        ``workers`` (how many wait, and take part). None where nobody has shared one there.
+
+    Raises:
+        InvalidError: no such place.
+        UnavailableError: the place does not answer.
+
+    """
+    states = await _core.quota_states(place, source, password=password or first("PGPASSWORD"))
+    for state in states:
+        until = state["blocked_until"]
+        state["blocked_until"] = None if until is None else datetime.fromtimestamp(until / 1000, timezone.utc)
+    return states
