@@ -70,4 +70,5 @@ def overflow(page: Any) -> int:
 
 def shoot(page: Page, path: Path) -> None:
     """A picture of what the window shows."""
-    page.screenshot(path=str(path))
+    kind = {"type": "jpeg", "quality": 60} if path.suffix == ".jpg" else {}
+    page.screenshot(path=str(path), **kind)

@@ -167,7 +167,7 @@ class PluginServer:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "airflow", *command], env=self.env, stdout=log, stderr=log, start_new_session=True
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while self.get("/api/v2/version").status != 200:
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
             time.sleep(0.2)

@@ -63,7 +63,10 @@ pub(super) async fn map_of(
         TimeRange::new(start, end)?;
     }
     let keys = match &asked.series {
-        Some(keys) => keys.clone(),
+        Some(keys) => {
+            ask(store, keys).await?;
+            keys.clone()
+        }
         None => store.list(&asked.prefix).await?.into_iter().filter(|key| is_series(key)).collect(),
     };
     let first = first_look(store, keys, asked.start.is_none(), most).await?;
@@ -149,37 +152,41 @@ async fn rows(store: &dyn CheckpointStore, seen: Vec<Seen>, frame: &Frame) -> Re
 /// Whether the store answers at all.
 #[derive(Default)]
 struct Answers {
-    good: usize,
+    has_answered: bool,
+    /// One after the other, up to now.
     failures: usize,
-    first: Option<Error>,
+    last: Option<Error>,
 }
 
 impl Answers {
     /// Fails where going on makes no sense.
     fn add(&mut self, held: &Result<Known>) -> Result<()> {
         match held {
-            Ok(_) => self.good += 1,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::Data | ErrorKind::Invalid) && !error.is_fatal() =>
-            {
-                self.good += 1;
-            }
-            Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => {
-                return Err(error.clone());
-            }
-            Err(error) => {
+            Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error.clone()),
+            Err(error) if !matches!(error.kind(), ErrorKind::Data | ErrorKind::Invalid) => {
                 self.failures += 1;
-                self.first.get_or_insert_with(|| error.clone());
+                self.last = Some(error.clone());
+                // Each of thousands would be waited for otherwise.
+                if self.failures >= WIDTH { Err(error.clone()) } else { Ok(()) }
+            }
+            _ => {
+                *self = Self { has_answered: true, ..Self::default() };
+                Ok(())
             }
         }
-        if self.failures >= WIDTH { self.end() } else { Ok(()) }
     }
 
-    fn end(&mut self) -> Result<()> {
-        match &self.first {
-            Some(error) if self.good == 0 => Err(error.clone()),
-            _ => Ok(()),
-        }
+    fn end(self) -> Result<()> {
+        self.last.filter(|_| !self.has_answered).map_or(Ok(()), Err)
+    }
+}
+
+/// Fails where the store does not answer, before each series is waited for. Who may read and not list goes on.
+async fn ask(store: &dyn CheckpointStore, keys: &[String]) -> Result<()> {
+    let Some(first) = keys.first() else { return Ok(()) };
+    match store.list(first).await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
+        _ => Ok(()),
     }
 }
 
