@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from html import escape
 from http import HTTPStatus
 from typing import Annotated
@@ -97,7 +97,7 @@ async def misunderstand(_: Request, error: RequestValidationError) -> Response:
     return plain(HTTPStatus.BAD_REQUEST, "Ask for /coverage?dag_id=...")
 
 
-def plain(status: int, text: str, headers: dict[str, str] | None = None) -> HTMLResponse:
+def plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> HTMLResponse:
     """A page of one line."""
     style = "color-scheme:light dark;font:14px/1.5 system-ui,sans-serif;margin:2rem"
     body = f'<!doctype html><html lang="en" style="{style}"><title>{status}</title><p>{escape(text)}</p></html>'

@@ -142,8 +142,9 @@ def count_tasks(session: Any, dag_id: str, runs: dict[str, Run]) -> None:
     counted = select(TaskInstance.run_id, TaskInstance.state, func.count()).where(*of_runs)
     for run_id, state, count in session.execute(counted.group_by(TaskInstance.run_id, TaskInstance.state)):
         runs[run_id].tasks[str(state or "no state")] = count
-    names = (TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index, TaskInstance.rendered_map_index)
-    failed = select(*names).where(*of_runs, TaskInstance.state == "failed").order_by(*names[:3]).limit(MOST_FAILED)
+    order = (TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index)
+    named = select(order[0], order[1], order[2], TaskInstance.rendered_map_index)
+    failed = named.where(*of_runs, TaskInstance.state == "failed").order_by(*order).limit(MOST_FAILED)
     for run_id, task_id, index, rendered in session.execute(failed):
         runs[run_id].failed.append(task_id if index < 0 else f"{task_id} [{rendered or index}]")
 

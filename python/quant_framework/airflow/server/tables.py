@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from quant_framework.airflow.plugin import base_path
 from quant_framework.airflow.server.dags import MOST_RESULTS, Dag, Run, series_of
 from quant_framework.airflow.server.places import Place, Quota, Remembered
+from quant_framework.orchestration.coverage import Section
 
 __all__ = ["MACHINE", "places_table", "quotas_table", "runs_table"]
 
@@ -24,7 +25,7 @@ def places_table(
     where: str,
     notes: list[str],
     has_links: bool,
-) -> dict[str, Any]:
+) -> Section:
     """Where checkpoints are kept; with several places, each with a link to what is kept there.
 
     A frame lets nothing through to Airflow's pages, but it may lead to itself.
@@ -45,7 +46,8 @@ def quotas_table(
     shared: dict[Quota, list[str]], states: dict[Quota, tuple[list[dict[str, Any]] | None, str]]
 ) -> dict[str, Any]:
     """What limits the requests of the tasks, and how much of it is used. A scope is a key's or an address's quota."""
-    rows, is_local = [], False
+    rows: list[list[Any]] = []
+    is_local = False
     for quota, tasks in shared.items():
         is_local = is_local or (not quota.conn_id and str(quota.place).startswith(("file:", "/")))
         scopes, error = states[quota]
@@ -74,7 +76,7 @@ def quota_row(state: dict[str, Any], window: dict[str, Any] | None) -> list[Any]
     return [state["scope"], allowed, window["used"], max(0, window["weight"] - window["used"]), *counts]
 
 
-def runs_table(dag: Dag, has_links: bool) -> dict[str, Any]:
+def runs_table(dag: Dag, has_links: bool) -> Section:
     """The last runs, newest first."""
     columns = ["Run", "State", "Started (UTC)", "Duration", "Tasks", "Rows", "Requests", "Gaps", "Missing bars"]
     rows = [run_row(dag.dag_id, run, has_links) for run in dag.runs]
