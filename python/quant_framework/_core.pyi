@@ -52,6 +52,7 @@ __all__ = [
     "known_checks",
     "merge",
     "merge_series",
+    "quota_states",
     "reconcile_rows",
     "repair_checkpoints",
     "resample",
@@ -209,6 +210,9 @@ def reconcile_rows(
 
     See ``quant_framework.orchestration.workflows.ValidationWorkflow``.
     """
+
+def quota_states(place: str, source: str, *, password: str | None = None) -> Awaitable[list[dict[str, Any]]]:
+    """How the quotas of `source` at `place` stand, as a list of dicts, see `ScopeStats`. Nothing is written."""
 
 def repair_checkpoints(
     store: ICheckpointStore,

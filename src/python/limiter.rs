@@ -344,6 +344,23 @@ impl RateLimiter {
     }
 }
 
+/// How the quotas of `source` at `place` stand, as a list of dicts, see `ScopeStats`. Nothing is written.
+#[pyfunction]
+#[pyo3(signature = (place, source, *, password=None))]
+pub(super) fn quota_states(
+    py: Python<'_>,
+    place: String,
+    source: String,
+    password: Option<String>,
+) -> PyResult<Bound<'_, PyAny>> {
+    let password = password.map(Secret::new);
+    let looked = async move {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        quota::look(&place, password.as_ref(), &source, &clock).await
+    };
+    awaitable(py, looked, |py, states| plain(py, &states))
+}
+
 /// Headers as a mapping or pairs, names in lower case.
 fn texts(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
     let pairs = match headers.call_method0("items") {

@@ -45,7 +45,7 @@ mod _core {
     #[pymodule_export]
     use super::coverage::{coverage_map, coverage_page, coverage_text};
     #[pymodule_export]
-    use super::limiter::RateLimiter;
+    use super::limiter::{RateLimiter, quota_states};
     #[pymodule_export]
     use super::log::drain_log;
     #[pymodule_export]

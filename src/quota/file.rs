@@ -87,6 +87,30 @@ impl FileCell {
     }
 }
 
+/// What the file at `path` holds, without a change; `None` where there is nothing.
+pub(super) async fn peek(path: &Path, clock: &dyn Clock) -> Result<Option<Scope>> {
+    let mut file = match File::open(path) {
+        Ok(file) => Locked(file),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failure("open", path, &error)),
+    };
+    let deadline = clock.monotonic() + PATIENCE;
+    loop {
+        match file.0.try_lock_shared() {
+            Ok(()) => break,
+            Err(fs::TryLockError::WouldBlock) if clock.monotonic() < deadline => clock.sleep(PAUSE).await,
+            Err(fs::TryLockError::WouldBlock) => {
+                let path = path.display();
+                return Err(Error::unavailable(format!("another process has held {path} for {PATIENCE:?}")));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(failure("lock", path, &error)),
+        }
+    }
+    let mut text = String::new();
+    file.0.read_to_string(&mut text).map_err(|error| failure("read", path, &error))?;
+    if text.is_empty() { Ok(None) } else { Scope::parse(&text).map(Some) }
+}
+
 /// Unlocked by name: a child that was forked meanwhile keeps the file open, and with it a lock that is only dropped.
 struct Locked(File);
 

@@ -78,6 +78,33 @@ const THERE: &str =
 const SWAP: &str =
     "SELECT is_swapped, has_turn, version, state, now_us FROM quant_framework.swap_quota($1, $2, $3, $4)";
 
+const QUOTAS: &str = "SELECT to_regclass('quant_framework.quotas') IS NOT NULL";
+const PEEK: &str = "SELECT scope, state, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
+    FROM quant_framework.quotas WHERE scope = $1 OR starts_with(scope, $1 || ':') ORDER BY scope LIMIT 100";
+
+/// The scopes of `source` in a database, by its clock, without a change; none where there is no table.
+pub(super) async fn peek(
+    dsn: &str,
+    password: Option<&Secret>,
+    source: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<(String, Result<Scope>, Micros)>> {
+    let database = Database::new(dsn, password, Some(TIME_LIMIT), Arc::clone(clock))?;
+    let there = Statement { text: QUOTAS, arguments: &[] };
+    let rows = database.query("look for quotas in", there).await?;
+    if !rows.first().is_some_and(|row| row.get::<_, bool>(0)) {
+        return Ok(Vec::new());
+    }
+    let source = source.to_owned();
+    let arguments = [(&source as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT)];
+    let rows = database.query("look at quotas in", Statement { text: PEEK, arguments: &arguments }).await?;
+    let one = |row: &tokio_postgres::Row| {
+        let (scope, state): (String, String) = (row.get(0), row.get(1));
+        (scope, Scope::parse(&state), row.get::<_, i64>(2).unsigned_abs())
+    };
+    Ok(rows.iter().map(one).collect())
+}
+
 /// What was last seen of the row.
 struct Seen {
     version: i64,

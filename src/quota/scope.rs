@@ -252,6 +252,13 @@ impl Scope {
         self.workers.len()
     }
 
+    /// How many workers wait, and how many take part or did so a moment ago.
+    pub fn busy(&self, now: Micros) -> (usize, usize) {
+        let waiting = self.waiting.iter().filter(|waiter| waiter.comes + GRACE >= now).count();
+        let recent = now.saturating_sub(self.quarantine());
+        (waiting, self.workers.iter().filter(|worker| worker.seen >= recent).count())
+    }
+
     /// How many of `weights` may be spent now after `ahead`, and what they weigh.
     fn fitting(&mut self, now: Micros, ahead: u64, weights: &[u32]) -> (usize, u32) {
         let (mut count, mut sum) = (0, 0);

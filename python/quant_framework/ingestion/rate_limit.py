@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
 
 from quant_framework import _core
 from quant_framework.arguments import PlaceOptions, RateLimitOptions, SharedOptions, Window
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.s3 import first
+from quant_framework.results import QuotaState
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -20,6 +22,7 @@ __all__ = [
     "SharedRateLimiter",
     "documented",
     "preset",
+    "quota_states",
 ]
 
 COINALYZE_WINDOW = (40, 60.0)
@@ -208,3 +211,28 @@ def preset(source: str, **options: Unpack[RateLimitOptions]) -> AdaptiveRateLimi
     """
     limits: RateLimitOptions = {**PRESETS.get(source, {}), **options}
     return AdaptiveRateLimiter(**limits)
+
+
+async def quota_states(place: str, source: str, password: str | None = None) -> list[QuotaState]:
+    """How the quotas of a source stand where workers share them. Nothing is written, and no permit is taken.
+
+    Args:
+        place: ``postgresql://user@host/name``, libpq's ``key=value`` form as ``dsn:...``, ``file:///folder``.
+        source: name of the source; scopes of that name, and those that begin so before a colon.
+        password: of the database; by default ``PGPASSWORD``.
+
+    Returns:
+        One per scope; none where nobody has shared one there.
+
+    Raises:
+        InvalidError: no such place.
+        UnavailableError: the place does not answer.
+
+    """
+    told = await _core.quota_states(place, source, password=password or first("PGPASSWORD"))
+    states: list[QuotaState] = []
+    for state in told:
+        until = state["blocked_until"]
+        moment = None if until is None else datetime.fromtimestamp(until / 1000, timezone.utc)
+        states.append(cast("QuotaState", {**state, "blocked_until": moment}))
+    return states

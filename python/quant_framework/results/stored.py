@@ -19,6 +19,7 @@ __all__ = [
     "DerivedReport",
     "IncompleteCoarserBar",
     "LimiterStats",
+    "QuotaState",
     "SeriesCompaction",
     "SilverReport",
     "SourceRows",
@@ -193,6 +194,22 @@ class WindowStats(TypedDict):
     """What this limiter would never exceed."""
     used: int
     """What counts as spent, others' part included as far as it is known."""
+
+
+class QuotaState(TypedDict):
+    """How one scope of a shared quota stands."""
+
+    scope: str
+    """What the source limits, such as ``coinalyze:<key hash>``."""
+    error: str | None
+    """Why it cannot be told, in one line."""
+    windows: list[WindowStats]
+    blocked_until: datetime | None
+    """Nobody asks before: the source refuses."""
+    waiting: int
+    """Workers that wait for a permit."""
+    workers: int
+    """Workers that take part, or did a moment ago."""
 
 
 class LimiterStats(TypedDict):

@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from quant_framework.airflow.server.dags import Dag, series_of
-from quant_framework.airflow.server.places import Place, Remembered, checkpoints, quotas, shown
+from quant_framework.airflow.server.places import Place, Quota, Remembered, checkpoints, quotas, shown
 from quant_framework.airflow.server.tables import MACHINE, places_table, quotas_table, runs_table
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.ingestion.backfill import MemoryCheckpointStore
+from quant_framework.ingestion.rate_limit import quota_states
 from quant_framework.orchestration.coverage import coverage_map, coverage_page
 from quant_framework.orchestration.staged import is_range, moment
 
@@ -44,9 +45,10 @@ async def page(dag: Dag, place: int = 0, has_links: bool = True) -> str:
     places = sorted(found, key=lambda held: (-len(found[held].keys), str(held)))
     chosen = places[place] if place < len(places) else None
     picture, where, notes = await coverage(dag, chosen, found[chosen]) if chosen else (await nothing(), "", [])
+    states = dict(zip(shared, await asyncio.gather(*map(standing, shared)), strict=True))
     tables = [
         places_table(dag.dag_id, found, places, chosen, where, notes, has_links),
-        quotas_table(shared),
+        quotas_table(shared, states),
         runs_table(dag, has_links),
     ]
     return await asyncio.to_thread(coverage_page, picture, title=f"Coverage of {dag.dag_id}", sections=tables)
@@ -95,6 +97,18 @@ def last_wanted(dag: Dag) -> datetime | None:
     listed = [one for run in dag.runs for _, result in run.results for one in series_of(result)]
     ends = [moment(one["end"]) for one in listed if is_range((one.get("start"), one.get("end")))]
     return max(ends, default=None)
+
+
+async def standing(quota: Quota) -> tuple[list[dict[str, Any]] | None, str]:
+    """How a quota stands, or in one line why that is not known."""
+    if quota.is_template or not quota.source:
+        return None, "known to a run alone"
+
+    async def look() -> list[dict[str, Any]]:
+        place, password = await asyncio.to_thread(quota.address)
+        return await quota_states(place, str(quota.source), password)
+
+    return await patiently(look(), f"quota {quota}")
 
 
 async def patiently(work: Awaitable[Answer], what: str) -> tuple[Answer | None, str]:

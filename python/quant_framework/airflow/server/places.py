@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from quant_framework import settings
 from quant_framework.airflow.config import option
-from quant_framework.airflow.connections import adapter_options, open_checkpoints, quota_connection
+from quant_framework.airflow.connections import adapter_options, database, open_checkpoints, quota_connection
 from quant_framework.airflow.server.dags import Dag, Task, is_key, keys_of
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.ingestion.rate_limit import PRESETS
@@ -190,6 +190,10 @@ class Quota:
         if self.conn_id:
             return f"connection {self.conn_id}"
         return str(self.place) if self.is_template else harmless(str(self.place))
+
+    def address(self) -> tuple[str, str | None]:
+        """URL and password. Looks a connection up, so it may take a while."""
+        return database(self.conn_id) if self.conn_id else (str(self.place), None)
 
     @property
     def windows(self) -> str:

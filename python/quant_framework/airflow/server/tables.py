@@ -42,17 +42,38 @@ def places_table(
     return {"title": "Checkpoints", "columns": columns, "rows": rows, "note": " ".join(notes) or None}
 
 
-def quotas_table(shared: dict[Quota, list[str]]) -> Section:
-    """What limits the requests of the tasks."""
+def quotas_table(
+    shared: dict[Quota, list[str]], states: dict[Quota, tuple[list[dict[str, Any]] | None, str]]
+) -> dict[str, Any]:
+    """What limits the requests of the tasks, and how much of it is used. A scope is a key's or an address's quota."""
     rows: list[list[Any]] = []
     is_local = False
     for quota, tasks in shared.items():
         is_local = is_local or (not quota.conn_id and str(quota.place).startswith(("file:", "/")))
+        scopes, error = states[quota]
         unknown = "known to its adapter alone" if quota.source else "known to a run alone"
-        rows.append([quota.source, quota.windows or unknown, str(quota), ", ".join(tasks)])
+        base = [str(quota), ", ".join(tasks)]
+        for row in (quota_row(state, window) for state in scopes or () for window in state["windows"] or (None,)):
+            rows.append([*row, *base])
+        if not scopes:
+            told = error or "not used yet"
+            rows.append([quota.source, quota.windows or unknown, None, None, None, None, told, *base])
+    columns = ["Quota", "Allowed", "Used", "Free", "Waiting", "Workers", "State", "Shared at", "Tasks"]
     note = MACHINE if is_local else None
-    columns = ["Source", "Allowed", "Shared at", "Tasks"]
     return {"title": "Rate limits", "columns": columns, "rows": rows, "note": note}
+
+
+def quota_row(state: dict[str, Any], window: dict[str, Any] | None) -> list[Any]:
+    """One window of one scope."""
+    until = state["blocked_until"]
+    told = state["error"] or (f"refused until {until:%Y-%m-%d %H:%M:%S} UTC" if until else "open")
+    counts = [state["waiting"], state["workers"], told]
+    if window is None:
+        return [state["scope"], None, None, None, *counts]
+    allowed = f"{window['weight']:,} in {window['seconds']:g} s"
+    if window["weight"] < window["most"]:
+        allowed += f" (learnt; at most {window['most']:,})"
+    return [state["scope"], allowed, window["used"], max(0, window["weight"] - window["used"]), *counts]
 
 
 def runs_table(dag: Dag, has_links: bool) -> Section:
