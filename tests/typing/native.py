@@ -50,7 +50,7 @@ from quant_framework.orchestration.ports import (
     IWorkflow,
     IWorkflowContext,
 )
-from quant_framework.orchestration.tasks.running import NoContext
+from quant_framework.orchestration.workflows.base import NoContext
 from quant_framework.orchestration.workflows import (
     AirflowWorkflowContext,
     BackfillWorkflow,

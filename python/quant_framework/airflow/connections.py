@@ -193,7 +193,14 @@ def open_checkpoints(
 def quota_connection(
     rate_limit: str | None = None, rate_limit_conn_id: str | None = None, postgres_conn_id: str | None = None
 ) -> str | None:
-    """The connection of the database where an operator's quota is shared; ``None`` for the place ``rate_limit``."""
+    """The connection of the database where an operator's quota is shared; ``None`` for the place ``rate_limit``.
+
+    Args:
+        rate_limit: place that the operator was given.
+        rate_limit_conn_id: connection that it was given for its quota.
+        postgres_conn_id: connection that it was given for its checkpoints.
+
+    """
     return rate_limit_conn_id or (None if rate_limit else postgres_conn_id)
 
 

@@ -1,7 +1,7 @@
 """The tab *Coverage* on a DAG's page in Airflow's UI (3.1.3 or later).
 
 Every Airflow process loads its plugins, so this imports nothing that is not there already; what the tab shows is made
-by ``quant_framework.airflow.server``, which the API server imports at the first request.
+by ``quant_framework.airflow._server``, which the API server imports at the first request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class LateApp:
     """An ASGI application that is imported at its first request."""
 
     def __init__(self, module: str, name: str) -> None:
-        self.module, self.name = module, name
+        self.module: str = module
+        self.name: str = name
 
     def __repr__(self) -> str:
         return f"<{self.module}.{self.name}>"
@@ -54,13 +55,13 @@ def base_path() -> str:
 class QuantFrameworkPlugin(AirflowPlugin):
     """What Airflow takes of this package beside the provider."""
 
-    name = "quant_framework"
+    name: str | None = "quant_framework"
 
     if is_shown(airflow.__version__):
-        fastapi_apps = [
-            {"app": LateApp("quant_framework.airflow.server.app", "app"), "url_prefix": PREFIX, "name": "Coverage"}
+        fastapi_apps: list[Any] = [
+            {"app": LateApp("quant_framework.airflow._server.app", "app"), "url_prefix": PREFIX, "name": "Coverage"}
         ]
-        external_views = [
+        external_views: list[Any] = [
             {
                 "name": "Coverage",
                 "destination": "dag",

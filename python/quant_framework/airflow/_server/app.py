@@ -19,8 +19,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from quant_framework.airflow.server.dags import read
-from quant_framework.airflow.server.page import page
+from quant_framework.airflow._server.dags import read
+from quant_framework.airflow._server.page import page
 
 __all__ = ["app"]
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from quant_framework import settings
+from quant_framework.airflow._server.dags import Dag, Task, is_key, keys_of
 from quant_framework.airflow.config import option
 from quant_framework.airflow.connections import adapter_options, database, open_checkpoints, quota_connection
-from quant_framework.airflow.server.dags import Dag, Task, is_key, keys_of
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.ingestion.rate_limit import PRESETS
 from quant_framework.orchestration.operators.base import given

@@ -143,7 +143,9 @@ def count_tasks(session: Any, dag_id: str, runs: dict[str, Run]) -> None:
     for run_id, state, count in session.execute(counted.group_by(TaskInstance.run_id, TaskInstance.state)):
         runs[run_id].tasks[str(state or "no state")] = count
     order = (TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index)
-    named = select(order[0], order[1], order[2], TaskInstance.rendered_map_index)
+    # Typed as a property by Airflow, and a column to SQLAlchemy.
+    name: Any = TaskInstance.rendered_map_index
+    named = select(order[0], order[1], order[2], name)
     failed = named.where(*of_runs, TaskInstance.state == "failed").order_by(*order).limit(MOST_FAILED)
     for run_id, task_id, index, rendered in session.execute(failed):
         runs[run_id].failed.append(task_id if index < 0 else f"{task_id} [{rendered or index}]")

@@ -7,10 +7,11 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from quant_framework.airflow._server.dags import MOST_RESULTS, Dag, Run, series_of
+from quant_framework.airflow._server.places import Place, Quota, Remembered
 from quant_framework.airflow.plugin import base_path
-from quant_framework.airflow.server.dags import MOST_RESULTS, Dag, Run, series_of
-from quant_framework.airflow.server.places import Place, Quota, Remembered
 from quant_framework.orchestration.coverage import Section
+from quant_framework.results import QuotaState, WindowStats
 
 __all__ = ["MACHINE", "places_table", "quotas_table", "runs_table"]
 
@@ -42,9 +43,7 @@ def places_table(
     return {"title": "Checkpoints", "columns": columns, "rows": rows, "note": " ".join(notes) or None}
 
 
-def quotas_table(
-    shared: dict[Quota, list[str]], states: dict[Quota, tuple[list[dict[str, Any]] | None, str]]
-) -> dict[str, Any]:
+def quotas_table(shared: dict[Quota, list[str]], states: dict[Quota, tuple[list[QuotaState] | None, str]]) -> Section:
     """What limits the requests of the tasks, and how much of it is used. A scope is a key's or an address's quota."""
     rows: list[list[Any]] = []
     is_local = False
@@ -63,7 +62,7 @@ def quotas_table(
     return {"title": "Rate limits", "columns": columns, "rows": rows, "note": note}
 
 
-def quota_row(state: dict[str, Any], window: dict[str, Any] | None) -> list[Any]:
+def quota_row(state: QuotaState, window: WindowStats | None) -> list[Any]:
     """One window of one scope."""
     until = state["blocked_until"]
     told = state["error"] or (f"refused until {until:%Y-%m-%d %H:%M:%S} UTC" if until else "open")

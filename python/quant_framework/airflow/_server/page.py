@@ -12,18 +12,19 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from quant_framework.airflow.server.dags import Dag, series_of
-from quant_framework.airflow.server.places import Place, Quota, Remembered, checkpoints, quotas, shown
-from quant_framework.airflow.server.tables import MACHINE, places_table, quotas_table, runs_table
+from quant_framework.airflow._server.dags import Dag, series_of
+from quant_framework.airflow._server.places import Place, Quota, Remembered, checkpoints, quotas, shown
+from quant_framework.airflow._server.tables import MACHINE, places_table, quotas_table, runs_table
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.ingestion.backfill import MemoryCheckpointStore
 from quant_framework.ingestion.rate_limit import quota_states
 from quant_framework.orchestration.coverage import coverage_map, coverage_page
 from quant_framework.orchestration.staged import is_range, moment
+from quant_framework.results import QuotaState
 
 __all__ = ["page"]
 
-log = logging.getLogger("quant_framework.airflow")
+log: logging.Logger = logging.getLogger("quant_framework.airflow")
 
 PATIENCE = 5.0
 """Who does not answer in so many seconds is not waited for."""
@@ -99,12 +100,12 @@ def last_wanted(dag: Dag) -> datetime | None:
     return max(ends, default=None)
 
 
-async def standing(quota: Quota) -> tuple[list[dict[str, Any]] | None, str]:
+async def standing(quota: Quota) -> tuple[list[QuotaState] | None, str]:
     """How a quota stands, or in one line why that is not known."""
     if quota.is_template or not quota.source:
         return None, "known to a run alone"
 
-    async def look() -> list[dict[str, Any]]:
+    async def look() -> list[QuotaState]:
         place, password = await asyncio.to_thread(quota.address)
         return await quota_states(place, str(quota.source), password)
 
