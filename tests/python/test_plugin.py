@@ -16,9 +16,9 @@ import pytest
 
 from browser import chromium, opened
 from plugin_server import PREFIX, Answer, PluginServer
-from quant_framework.airflow.plugin import is_shown
 from quant_framework.airflow._server.dags import Task, expanded, keys_of
 from quant_framework.airflow._server.places import Place, Quota, named
+from quant_framework.airflow.plugin import is_shown
 
 __all__ = ["chromium"]
 pytestmark = pytest.mark.timeout(600)

@@ -188,10 +188,10 @@ def test_an_object_that_is_not_there_is_missing_bars(lake):
     )
 
 
-def test_nothing_at_all_is_missing_bars(home):
-    report = validate_rows("nobody/ohlcv/X/1h", START, END)
+def test_no_row_in_the_range_is_missing_bars(lake):
+    report = validate_rows(KEY, END, END + (END - START))
     assert (report["rows"], report["bars"], report["ok"]) == (0, HOURS, True)
-    assert findings(report) == [("missing", "warning", HOURS, iso(0))]
+    assert findings(report) == [("missing", "warning", HOURS, END.isoformat().replace("+00:00", "Z"))]
 
 
 @pytest.mark.parametrize("order", ["sorted", "unsorted"])

@@ -50,7 +50,6 @@ from quant_framework.orchestration.ports import (
     IWorkflow,
     IWorkflowContext,
 )
-from quant_framework.orchestration.workflows.base import NoContext
 from quant_framework.orchestration.workflows import (
     AirflowWorkflowContext,
     BackfillWorkflow,
@@ -60,6 +59,7 @@ from quant_framework.orchestration.workflows import (
     ValidationWorkflow,
     WriteWorkflow,
 )
+from quant_framework.orchestration.workflows.base import NoContext
 
 ADAPTERS: tuple[type[IDataAdapter], ...] = (CoinalyzeAdapter, BinanceAdapter, BinanceArchiveAdapter, CcxtAdapter)
 WRITERS: tuple[type[IDataWriter], ...] = (BronzeWriter,)

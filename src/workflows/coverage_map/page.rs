@@ -56,7 +56,8 @@ td.wide{white-space:normal;overflow-wrap:anywhere;min-width:230px}
 .note{margin:12px 0 0}summary{cursor:pointer;font-weight:600;font-size:17px}details[open] summary{margin-bottom:12px}
 .tall{max-height:440px;overflow-y:auto}.tall th{position:sticky;top:0;background:var(--card)}
 @media print{.tall{max-height:none}}
-@media(max-width:640px){main{padding:20px 12px 40px}section{padding:14px}.axis .mid{display:none}
+@media(max-width:900px){.axis .mid{display:none}}
+@media(max-width:640px){main{padding:20px 12px 40px}section{padding:14px}
 .row,.lone{grid-template-columns:minmax(0,1fr) max-content;grid-template-areas:'name share' 'cells cells' 'error error';margin-bottom:8px}}
 ";
 
@@ -226,7 +227,12 @@ fn holes(map: &CoverageMap) -> String {
     let mut all: Vec<(&Row, &Span)> = all.filter(|(_, span)| span.kind.is_hole()).collect();
     all.sort_by_key(|(_, span)| std::cmp::Reverse((span.kind, span.bars)));
     let total: u64 = map.series.iter().map(|row| row.holes).sum();
+    // Of what cannot be read nothing is promised.
+    let is_told = map.series.iter().any(|row| row.expected > 0 && row.error.is_none());
     let mut text = "<section><h2>Holes</h2>".to_owned();
+    if all.is_empty() && !is_told {
+        return String::new();
+    }
     if all.is_empty() {
         return text + "<p class=\"soft\">None: every expected bar is there.</p></section>\n";
     }
