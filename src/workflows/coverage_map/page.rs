@@ -56,7 +56,8 @@ td.wide{white-space:normal;overflow-wrap:anywhere;min-width:230px}
 .note{margin:12px 0 0}summary{cursor:pointer;font-weight:600;font-size:17px}details[open] summary{margin-bottom:12px}
 .tall{max-height:440px;overflow-y:auto}.tall th{position:sticky;top:0;background:var(--card)}
 @media print{.tall{max-height:none}}
-@media(max-width:900px){.axis .mid{display:none}}
+@media(max-width:1100px){.axis span:nth-last-child(2){display:none}}
+@media(max-width:760px){.axis .mid{display:none}}
 @media(max-width:640px){main{padding:20px 12px 40px}section{padding:14px}
 .row,.lone{grid-template-columns:minmax(0,1fr) max-content;grid-template-areas:'name share' 'cells cells' 'error error';margin-bottom:8px}}
 ";
