@@ -51,8 +51,9 @@ def test_every_page_with_python_is_run():
 
 def test_the_snippets_run(exchange, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COINALYZE_API_KEY", "offline")
-    run_snippets("README.md", 5, BASE_URL=exchange.url, FOLDER=str(tmp_path))
-    assert capsys.readouterr().out.startswith("success ")
+    names = run_snippets("README.md", 2, BASE_URL=exchange.url, FOLDER=str(tmp_path))
+    assert capsys.readouterr().out == "success\n"
+    assert names["dag"].dag_id == "coinalyze_nightly"
 
 
 def test_the_checkpoint_page_runs(tmp_path, capsys):
