@@ -157,6 +157,7 @@ def test_the_formats_that_operations_names_are_those_of_the_code():
         "checkpoint/export.rs": "exported documents",
         "quality/ledger.rs": "the gap ledger",
         "quota/scope.rs": "the shared quota",
+        "lake/encoding.rs": "objects in the lake",
     }
     page = read("docs/operations.md")
     for file, name in places.items():
