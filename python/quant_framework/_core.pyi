@@ -118,7 +118,7 @@ def coverage_map(
     start: datetime | None = None,
     end: datetime | None = None,
     columns: int = 120,
-) -> Awaitable[dict[str, Any]]:
+) -> Awaitable[results.CoverageMap]:
     """Look at what is known of series; see ``quant_framework.orchestration.coverage.coverage_map``."""
 
 def coverage_page(
@@ -553,6 +553,9 @@ class BronzeWriter:
             UnavailableError: a server or a disk did not answer as it should.
         """
 
+    def read_sync(self, series: str, start: datetime, end: datetime) -> Batch:
+        """As ``read``, blocking."""
+
     def series(self, prefix: str = "") -> Awaitable[list[str]]:
         """The keys of the series that have rows here and begin with ``prefix``, in order."""
 
@@ -729,7 +732,7 @@ class CheckpointStore:
         """As ``list``, blocking."""
 
     def delete(self, series: str) -> Awaitable[None]:
-        """Forget ``series``; no error where it is absent."""
+        """Forget ``series`` and what is known of its holes; no error where it is absent."""
 
     def delete_sync(self, series: str) -> None:
         """As ``delete``, blocking."""

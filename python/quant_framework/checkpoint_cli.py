@@ -1,4 +1,4 @@
-"""What the command line does with whole checkpoint stores: ``status | rebuild | export | import``."""
+"""What the command line does with whole checkpoint stores: ``status | rebuild | forget | export | import``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ CHANGES: tuple[Literal["repaired", "set_aside", "rebuilt"], ...] = ("repaired", 
 TEXTS = {
     "status": "what is covered",
     "rebuild": "make copies equal, and rebuild checkpoints from the lake",
+    "forget": "forget what is known of a series, so that it is asked for anew; its rows stay in the lake",
     "export": "write checkpoints as one JSON document to standard output",
     "import": "merge an exported document in",
 }
@@ -38,6 +39,7 @@ def add_to(commands: Any) -> None:
         commands.choices["rebuild"].add_argument(flag, action="store_true", help=text)
     lake = "commit what the objects of this lake prove: file:///... or s3://bucket/prefix"
     commands.choices["rebuild"].add_argument("--lake", help=lake)
+    commands.choices["forget"].add_argument("series", nargs="+", metavar="KEY", help="key of a series that is known")
     commands.choices["import"].add_argument("document", help="a file, or - for standard input")
 
 
@@ -102,6 +104,21 @@ def rebuild(arguments: argparse.Namespace) -> bool:
     return not report["errors"]
 
 
+def forget(arguments: argparse.Namespace) -> bool:
+    """Forget series."""
+    store = store_of(arguments)
+    for key in arguments.series:
+        if key not in store.list_sync(key):
+            raise InvalidError(f"no series {key!r} is known in {store!r}", "quant-framework status lists what is")
+    for key in arguments.series:
+        store.delete_sync(key)
+        if not arguments.json:
+            print(f"forgot {key}; the next run asks for it anew")
+    if arguments.json:
+        print(json.dumps({"forgotten": arguments.series}))
+    return True
+
+
 def export(arguments: argparse.Namespace) -> bool:
     """Print every checkpoint as one document."""
 
@@ -129,5 +146,5 @@ def load_export(arguments: argparse.Namespace) -> bool:
     return True
 
 
-COMMANDS = {"status": status, "rebuild": rebuild, "export": export, "import": load_export}
+COMMANDS = {"status": status, "rebuild": rebuild, "forget": forget, "export": export, "import": load_export}
 """By name; each answers whether everything is well."""

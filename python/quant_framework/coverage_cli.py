@@ -15,6 +15,7 @@ from quant_framework.errors import InvalidError, UnavailableError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.orchestration.coverage import coverage_map, coverage_page, draw_coverage
 from quant_framework.orchestration.tasks.running import wait_for
+from quant_framework.results import CoverageMap, CoverageRow, CoverageTotals
 
 TEXT = "draw what is covered of the known series: data, and holes of every kind, over time"
 EXIT = (
@@ -76,18 +77,18 @@ def coverage(arguments: argparse.Namespace) -> bool:
     return not found["totals"]["errors"] and not missing(found["totals"], arguments.fail_on)
 
 
-def look(store: Any, keys: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
+def look(store: Any, keys: list[str], arguments: argparse.Namespace) -> CoverageMap:
     """The map of ``keys``."""
     span = {"start": arguments.start, "end": arguments.end}
     return wait_for(coverage_map, store, series=keys, columns=CELLS, **span)
 
 
-def missing(part: dict[str, Any], of: tuple[str, ...]) -> int:
+def missing(part: CoverageRow | CoverageTotals, of: tuple[str, ...]) -> int:
     """Bars of these kinds."""
     return sum(part["bars"].get(kind, 0) for kind in of)
 
 
-def draw(found: dict[str, Any], width: int | None) -> None:
+def draw(found: CoverageMap, width: int | None) -> None:
     """Print the picture as the standard output can show it."""
     out = sys.stdout
     colour = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

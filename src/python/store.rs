@@ -16,6 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::coverage::{Coverage, State};
 use crate::ports;
 use crate::secret::Secret;
+use crate::workflows::forget;
 
 /// What is known of one series: ranges with rows, and ranges for which the source had none.
 ///
@@ -264,16 +265,16 @@ impl CheckpointStore {
         enter(py, async move { store.list(&prefix).await })
     }
 
-    /// Forget ``series``; no error where it is absent.
+    /// Forget ``series`` and what is known of its holes; no error where it is absent.
     fn delete<'py>(&self, py: Python<'py>, series: String) -> PyResult<Bound<'py, PyAny>> {
         let store = Arc::clone(&self.store);
-        awaitable(py, async move { store.delete(&series).await }, |py, ()| Ok(py.None()))
+        awaitable(py, async move { forget(&*store, &series).await }, |py, ()| Ok(py.None()))
     }
 
     /// As ``delete``, blocking.
     fn delete_sync(&self, py: Python<'_>, series: String) -> PyResult<()> {
         let store = Arc::clone(&self.store);
-        enter(py, async move { store.delete(&series).await })
+        enter(py, async move { forget(&*store, &series).await })
     }
 
     /// Start an empty new generation of ``series``; its number.

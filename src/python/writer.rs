@@ -8,7 +8,7 @@ use super::batch::{Batch, from_python};
 use super::convert::{datetime, plain, range, s3_settings, span};
 use super::foreign::{EventLoop, Foreign, ForeignWriter};
 use super::policy::overrides;
-use super::runtime::awaitable;
+use super::runtime::{awaitable, enter};
 use super::store::Checkpoint;
 use crate::clock::SystemClock;
 use crate::lake::{self, Encoding};
@@ -105,6 +105,19 @@ impl BronzeWriter {
         let range = span(start, end)?;
         let writer = Arc::clone(&self.writer);
         awaitable(py, async move { writer.read(&series, range).await }, |_, rows| Ok(Batch(rows)))
+    }
+
+    /// As ``read``, blocking.
+    fn read_sync(
+        &self,
+        py: Python<'_>,
+        series: &str,
+        start: &Bound<'_, PyAny>,
+        end: &Bound<'_, PyAny>,
+    ) -> PyResult<Batch> {
+        let (series, range) = (series.parse::<Series>()?, span(start, end)?);
+        let writer = Arc::clone(&self.writer);
+        Ok(Batch(enter(py, async move { writer.read(&series, range).await })?))
     }
 
     /// When the first object of ``series`` (its key) begins, UTC; ``None`` where there is none. Reads names only.

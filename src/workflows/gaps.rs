@@ -28,6 +28,15 @@ fn key(series: &Series) -> String {
     format!("{series}/gaps")
 }
 
+/// Forgets what is known under `key`, and of a series the ledger of its holes; no error where there is nothing.
+pub async fn forget(store: &dyn CheckpointStore, series: &str) -> Result<()> {
+    store.delete(series).await?;
+    match series.parse::<Series>() {
+        Ok(series) => store.delete(&key(&series)).await,
+        Err(_) => Ok(()),
+    }
+}
+
 /// The ledger of `series`.
 pub(super) async fn load(store: &dyn CheckpointStore, series: &Series) -> Result<Kept> {
     let key = key(series);

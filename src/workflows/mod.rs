@@ -20,7 +20,7 @@ mod validation;
 pub use backfill::{Backfill, BackfillSpec, Parts, Resume};
 pub use coverage_map::{Asked, CoverageMap, Section, Terminal, coverage_map, coverage_page, coverage_text};
 pub use derive::{Derived, Gap, LeftOut, Source, merge_series, resample_series, resampled};
-pub use gaps::{HoleRepair, detect_gaps};
+pub use gaps::{HoleRepair, detect_gaps, forget};
 pub use repair::{RepairReport, RepairSpec, repair};
 pub use tally::{Snapshot, Tally};
 pub use validation::{

@@ -233,3 +233,17 @@ def test_where_it_is_may_come_from_the_environment(places, command, monkeypatch)
     monkeypatch.setenv("QUANT_FRAMEWORK_CHECKPOINT", url_of(places, "local"))
     open_checkpoint_store(places.folder).commit_sync(WHOLE, [(START, at(60 * 24 * 30))])
     assert command("status")[1].startswith(f"{WHOLE}: 2026-01-05")
+
+
+def test_what_is_known_of_a_series_is_forgotten_with_its_holes(url, command):
+    store = open_checkpoint_store(url)
+    fill(store)
+    ledger = f"{WHOLE}/gaps"
+    store.commit_sync(ledger, generation=1, cursor='{"format":1,"holes":[]}')
+    assert command("forget", WHOLE, "coinalyze/ohlcv/NOBODY.R/1h", "--checkpoint", url)[0] == 2
+    assert set(store.list_sync()) == {WHOLE, HOLED, ledger}, "all or none"
+    code, said, _ = command("forget", WHOLE, "--checkpoint", url)
+    assert (code, said) == (0, f"forgot {WHOLE}; the next run asks for it anew\n")
+    assert store.list_sync() == [HOLED]
+    assert json.loads(command("forget", HOLED, "--json", "--checkpoint", url)[1]) == {"forgotten": [HOLED]}
+    assert store.list_sync() == []

@@ -16,6 +16,7 @@ from quant_framework.ingestion.backfill import CheckpointManager, LocalCheckpoin
 from quant_framework.ingestion.normalizers import split_symbol
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.coverage import coverage_map
 from quant_framework.orchestration.tasks import (
     check_rows,
     compact,
@@ -184,6 +185,8 @@ async def test_parts(tmp_path, exchange):
     manager = CheckpointManager(store)
     assert mismatches(await manager.progress(KEY, START, END + timedelta(days=1)), results.CoverageProgress) == []
     assert mismatches(await manager.repair(), results.CheckpointRepair) == []
+    for series in ([KEY], []):
+        assert mismatches(await coverage_map(store, series=series), results.CoverageMap) == []
     limiter = AdaptiveRateLimiter(windows=[(40, 60)])
     assert mismatches(limiter.stats(), results.LimiterStats) == []
     limiter.report("throttled", END + timedelta(days=3650))

@@ -114,7 +114,7 @@ def test_a_lake_is_read_checked_and_compacted(left):
     lake = BronzeWriter((left / "lake" / "bronze").as_uri())
     for symbol, series in zip(golden.HOLES, SERIES, strict=True):
         end = UPDATED if symbol == "BTC" else BACKFILLED
-        table = pyarrow.table(asyncio.run(awaited(lake.read, series, START, end)))
+        table = pyarrow.table(lake.read_sync(series, START, end))
         assert [row["close"] for row in table.to_pylist()] == [row[4] for row in truth(symbol, end)]
         report = validate_rows(series, START, end, lake=lake, checkpoint=(left / "checkpoints").as_uri())
         assert report["rows"] == len(truth(symbol, end))
@@ -122,10 +122,6 @@ def test_a_lake_is_read_checked_and_compacted(left):
         compact(series, silver=golden.silver(left))
         (whole,) = (left / "lake" / "silver").glob(f"source=*/*/symbol={series.split('/')[2]}/*/*.parquet")
         assert rows([whole]) == truth(symbol, end)
-
-
-async def awaited(method: Any, *arguments: Any) -> Any:
-    return await method(*arguments)
 
 
 def test_holes_keep_their_history(left, source, facts):
@@ -213,7 +209,7 @@ def test_an_object_of_a_newer_version_is_refused_and_left_as_it_is(own, source_o
     before = every_byte(own)
     lake = BronzeWriter((own / "lake" / "bronze").as_uri())
     refused(
-        lambda: asyncio.run(awaited(lake.read, SERIES[0], START, UPDATED)),
+        lambda: lake.read_sync(SERIES[0], START, UPDATED),
         lambda: compact(SERIES[0], silver=golden.silver(own)),
     )
     result = golden.update(own, source_of_own, UPDATED + HOUR)

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from quant_framework import _core
 from quant_framework.errors import InvalidError
 from quant_framework.orchestration.ports import ICheckpointStore
+from quant_framework.results import CoverageMap
 
 COLUMNS = 120
 """Cells of a row, where nothing else is said."""
@@ -44,7 +45,7 @@ async def coverage_map(
     start: datetime | None = None,
     end: datetime | None = None,
     columns: int = COLUMNS,
-) -> dict[str, Any]:
+) -> CoverageMap:
     """Say of every bar of the series what is known of it.
 
     Args:
@@ -56,14 +57,9 @@ async def coverage_map(
         columns: Cells of each row of the picture, 1 to 2000.
 
     Returns:
-        ``start, end, as_of`` (ISO 8601 UTC), ``columns``, ``totals`` (``series, errors, expected, bars``) and
-        ``series``. Of each: ``series`` (its key), ``error`` (one line, where it cannot be read), ``dense``, ``first,
-        last, watermark`` (ISO 8601 UTC), ``expected`` (closed bars), ``bars`` (they by kind), ``covered`` (0 to 1),
-        ``spans`` (``start, end, kind, bars`` and what the gap ledger says: ``attempts, first_seen, last_checked``; at
-        most 200, the worst and longest), ``more_spans``, ``holes`` (how many in all) and ``cells``: runs of
-        ``(kind, share, columns)``, the worst kind in each cell and the share of the cell that is of this kind. Kinds,
-        worst first: ``unknown`` (never asked), ``unresolved, outage, no_trade, beyond_retention, not_listed, empty``
-        (of sparse data types), ``data, forming`` (not closed yet) and ``before`` (the first known moment).
+        Numbers, spans (of a series at most 200) and cells; see ``quant_framework.results.CoverageMap``. Kinds, worst
+        first: ``unknown`` (never asked), ``unresolved, outage, no_trade, beyond_retention, not_listed, empty`` (of
+        sparse data types), ``data, forming`` (not closed yet) and ``before`` (the first known moment).
 
     Raises:
         InvalidError: Where the range or ``columns`` cannot be so.

@@ -12,6 +12,7 @@ The result of a workflow is a union: look at ``status`` first. A run that could 
         raise SystemExit(result["errors"])
 """
 
+from quant_framework.results.coverage import CoverageMap, CoverageRow, CoverageSpan, CoverageTotals
 from quant_framework.results.runs import (
     BackfillReport,
     BackfillResult,
@@ -81,7 +82,11 @@ __all__ = [
     "Compaction",
     "Comparison",
     "ComparisonResult",
+    "CoverageMap",
     "CoverageProgress",
+    "CoverageRow",
+    "CoverageSpan",
+    "CoverageTotals",
     "Derived",
     "DerivedReport",
     "Differing",

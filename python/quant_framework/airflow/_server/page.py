@@ -20,7 +20,7 @@ from quant_framework.ingestion.backfill import MemoryCheckpointStore
 from quant_framework.ingestion.rate_limit import quota_states
 from quant_framework.orchestration.coverage import coverage_map, coverage_page
 from quant_framework.orchestration.staged import is_range, moment
-from quant_framework.results import QuotaState
+from quant_framework.results import CoverageMap, QuotaState
 
 __all__ = ["page"]
 
@@ -55,16 +55,16 @@ async def page(dag: Dag, place: int = 0, has_links: bool = True) -> str:
     return await asyncio.to_thread(coverage_page, picture, title=f"Coverage of {dag.dag_id}", sections=tables)
 
 
-async def nothing(reason: str = "", place: str = "") -> dict[str, Any]:
+async def nothing(reason: str = "", place: str = "") -> CoverageMap:
     """A picture without series, or of one reason why there are none."""
     picture = await coverage_map(MemoryCheckpointStore(), series=[])
     if reason:
-        empty = {"dense": True, "expected": 0, "bars": {}, "spans": [], "more_spans": 0, "holes": 0, "cells": []}
-        picture["series"] = [{"series": place, "error": reason, **empty}]
+        row: Any = {"series": place, "error": reason, "dense": True, "expected": 0, "bars": {}}
+        picture["series"] = [row | {"spans": [], "more_spans": 0, "holes": 0, "cells": []}]
     return picture
 
 
-async def coverage(dag: Dag, place: Place, held: Remembered) -> tuple[dict[str, Any], str, list[str]]:
+async def coverage(dag: Dag, place: Place, held: Remembered) -> tuple[CoverageMap, str, list[str]]:
     """The picture of what is kept at ``place``, where that is, and what people should know of it."""
     if place.is_template:
         told = "Named by a template, which only a run can fill in: its checkpoints cannot be shown here."
@@ -73,7 +73,7 @@ async def coverage(dag: Dag, place: Place, held: Remembered) -> tuple[dict[str, 
     asked = keys[:MOST_SERIES]
     end = None if dag.is_periodic else last_wanted(dag)
 
-    async def look() -> tuple[dict[str, Any], str]:
+    async def look() -> tuple[CoverageMap, str]:
         store = await asyncio.to_thread(place.open)
         return await coverage_map(store, series=asked, end=end), shown(store)
 
