@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from quant_framework import settings
+from quant_framework.cli.sources import add_source, open_adapter
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.workflows import RepairWorkflow
 from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE
-from quant_framework.source_cli import add_source, open_adapter
 
 TEXT = "ask again for the holes of the known series of a source, a few times each and not for ever"
 

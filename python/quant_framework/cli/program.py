@@ -22,16 +22,9 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from quant_framework import (
-    __version__,
-    checkpoint_cli,
-    config_cli,
-    coverage_cli,
-    lake_cli,
-    repair_cli,
-    settings,
-    validate_cli,
-)
+from quant_framework import __version__, settings
+from quant_framework.cli import checkpoints, coverage, files, lakes, repairs, validations
+from quant_framework.cli.sources import add_source, open_adapter
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -39,7 +32,6 @@ from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
 from quant_framework.results import BackfillResult, Plan
-from quant_framework.source_cli import add_source, open_adapter
 
 TEXTS = {
     "backfill": "fetch what is missing",
@@ -84,15 +76,15 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--resume", choices=["always", "never"], default="always")
     again = "known bars before the newest missing ones to ask for again (default 3)"
     commands.choices["update"].add_argument("--overlap", type=int, default=OVERLAP, help=again)
-    checkpoint_cli.add_to(commands)
-    lake_cli.add_to(commands, moment)
-    coverage_cli.add_to(commands, moment)
-    repair_cli.add_to(commands, moment)
+    checkpoints.add_to(commands)
+    lakes.add_to(commands, moment)
+    coverage.add_to(commands, moment)
+    repairs.add_to(commands, moment)
     for command in commands.choices.values():
         where = "file:///..., s3://bucket/prefix, postgresql://..., or hybrid:s3://...,postgresql://..."
         command.add_argument("--checkpoint", help=where)
-    config_cli.add_to(commands)
-    validate_cli.add_to(commands, moment)
+    files.add_to(commands)
+    validations.add_to(commands, moment)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print the result as JSON")
     return root
@@ -229,7 +221,7 @@ def is_warning(record: logging.LogRecord) -> bool:
 def perform(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name; the process's exit code."""
     try:
-        parts = (checkpoint_cli, config_cli, coverage_cli, lake_cli, repair_cli, validate_cli)
+        parts = (checkpoints, coverage, files, lakes, repairs, validations)
         if command := {name: run for part in parts for name, run in part.COMMANDS.items()}.get(arguments.command):
             return DONE if command(arguments) else FAILED
         if arguments.command == "plan":
@@ -248,7 +240,3 @@ def is_refused(result: Mapping[str, Any]) -> bool:
     """Whether nothing was begun because the arguments are wrong."""
     errors = result.get("errors", [])
     return "requests" not in result and any(error["kind"] == "invalid" for error in errors)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from quant_framework import config_cli, config_files, settings
+from quant_framework import config_files, settings
+from quant_framework.cli import files
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -52,7 +53,7 @@ def validate(arguments: argparse.Namespace) -> bool:
         kinds.add("series")
     if kinds == {"path"}:
         arguments.paths = arguments.what
-        return config_cli.validate(arguments)
+        return files.validate(arguments)
     if kinds == {"series"}:
         return compare(arguments) if arguments.against else rows(arguments)
     wrong = "both are named" if kinds else "neither is named"
