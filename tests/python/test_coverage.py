@@ -16,7 +16,7 @@ import pytest
 
 from conftest import END, START, Context
 from orchestration_runs import BTC, ETH, HOURS, KEY
-from quant_framework import coverage_cli
+from quant_framework.cli import coverage as coverage_cli
 from quant_framework.cli import main
 from quant_framework.errors import InvalidError, UnavailableError
 from quant_framework.ingestion.backfill import LocalCheckpointStore, MemoryCheckpointStore, open_checkpoint_store

@@ -388,7 +388,7 @@ def test_what_no_derived_series_may_be(lake, store):
         ({"into": f"mine/ohlcv/{BTC}/1h"}, "is no place for 1d bars"),
         ({"into": f"mine/open_interest/{BTC}/1d"}, "cannot be made of"),
         ({"start": START}, "belong together"),
-        ({"start": "2026-01-05", "end": END}, "no time zone"),
+        ({"start": "2026-01-05T00:00", "end": END}, "no time zone"),
         ({"lake": object()}, "lake must be a URL or a writer"),
     ]:
         with pytest.raises(InvalidError, match=said):

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from quant_framework import __version__, settings
@@ -191,6 +192,9 @@ def show_plan(plan: Plan) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = parser().parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # In a pipe or a file as on a terminal: each line is there when it is told, in its order among the errors.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         with told_once():
             code = perform(arguments)
