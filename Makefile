@@ -67,7 +67,7 @@ check: lint types ## lints, types, and what must not be in the core
 bench: build-dist ## criterion benches of the core (docs/benchmarks.md: whole runs, side by side)
 	cargo bench --locked --profile dist
 
-wheel: setup ## build the wheel for Linux since 2018 into dist/, and test it as a stranger gets it
+wheel: build ## build the wheel for Linux since 2018 into dist/, and test it as a stranger gets it
 	@rm -f dist/*.whl
 	@$(PYTHON) -m uv run --quiet --no-project --python $(PYTHON) --with-requirements requirements/wheel.txt -- \
 	  maturin build --locked --zig --compatibility manylinux_2_28 --out dist
