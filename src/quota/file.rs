@@ -52,16 +52,7 @@ impl FileCell {
             let file = self.open()?;
             match file.try_lock() {
                 Ok(()) => return Ok(file),
-                Err(fs::TryLockError::WouldBlock) if self.clock.monotonic() < deadline => {
-                    self.clock.sleep(PAUSE).await;
-                }
-                Err(fs::TryLockError::WouldBlock) => {
-                    let path = self.path.display();
-                    return Err(Error::unavailable(format!(
-                        "another process has held {path} for {PATIENCE:?}"
-                    )));
-                }
-                Err(fs::TryLockError::Error(error)) => return Err(failure("lock", &self.path, &error)),
+                Err(error) => pause(&self.path, &*self.clock, deadline, error).await?,
             }
         }
     }
@@ -87,6 +78,21 @@ impl FileCell {
     }
 }
 
+/// Waits a little for a lock that is held; fails after `deadline`.
+async fn pause(path: &Path, clock: &dyn Clock, deadline: Duration, error: fs::TryLockError) -> Result<()> {
+    match error {
+        fs::TryLockError::WouldBlock if clock.monotonic() < deadline => {
+            clock.sleep(PAUSE).await;
+            Ok(())
+        }
+        fs::TryLockError::WouldBlock => {
+            let path = path.display();
+            Err(Error::unavailable(format!("another process has held {path} for {PATIENCE:?}")))
+        }
+        fs::TryLockError::Error(error) => Err(failure("lock", path, &error)),
+    }
+}
+
 /// What the file at `path` holds, without a change; `None` where there is nothing.
 pub(super) async fn peek(path: &Path, clock: &dyn Clock) -> Result<Option<Scope>> {
     let mut file = match File::open(path) {
@@ -95,16 +101,8 @@ pub(super) async fn peek(path: &Path, clock: &dyn Clock) -> Result<Option<Scope>
         Err(error) => return Err(failure("open", path, &error)),
     };
     let deadline = clock.monotonic() + PATIENCE;
-    loop {
-        match file.0.try_lock_shared() {
-            Ok(()) => break,
-            Err(fs::TryLockError::WouldBlock) if clock.monotonic() < deadline => clock.sleep(PAUSE).await,
-            Err(fs::TryLockError::WouldBlock) => {
-                let path = path.display();
-                return Err(Error::unavailable(format!("another process has held {path} for {PATIENCE:?}")));
-            }
-            Err(fs::TryLockError::Error(error)) => return Err(failure("lock", path, &error)),
-        }
+    while let Err(error) = file.0.try_lock_shared() {
+        pause(path, clock, deadline, error).await?;
     }
     let mut text = String::new();
     file.0.read_to_string(&mut text).map_err(|error| failure("read", path, &error))?;

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::open::{Place, file_of};
 use super::scope::Scope;
 use super::{file, postgres};
 use crate::clock::Clock;
-use crate::disk::{failure, path_of};
-use crate::error::{Error, Result};
+use crate::disk::failure;
+use crate::error::Result;
 use crate::rate_limit::{Micros, WindowStats, window_stats};
 use crate::secret::Secret;
-use crate::series::{decode_segment, encode_segment};
+use crate::series::decode_segment;
 use crate::time_range::Millis;
 
 /// So many scopes are looked at.
@@ -72,18 +73,16 @@ pub async fn look(
     source: &str,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<ScopeStats>> {
-    let pairs = place.strip_prefix("dsn:");
-    if pairs.is_some() || place.starts_with("postgresql://") || place.starts_with("postgres://") {
-        let held = postgres::peek(pairs.unwrap_or(place), password, source, clock).await?;
-        return Ok(held.into_iter().map(|(scope, held, now)| ScopeStats::of(scope, held, now)).collect());
-    }
-    let folder = path_of(place).ok_or_else(|| {
-        Error::invalid("the place of a quota must be postgresql://..., file:///folder or an absolute path")
-    })?;
+    let folder = match Place::parse(place, "a quota")? {
+        Place::Folder(folder) => folder,
+        Place::Database(dsn) => {
+            let held = postgres::peek(dsn, password, source, clock).await?;
+            return Ok(held.into_iter().map(|(scope, held, now)| ScopeStats::of(scope, held, now)).collect());
+        }
+    };
     let mut stats = Vec::new();
     for scope in scopes(&folder, source)? {
-        let path = folder.join(format!("{}.json", encode_segment(&scope)));
-        let held = file::peek(&path, &**clock).await.transpose();
+        let held = file::peek(&file_of(&folder, &scope), &**clock).await.transpose();
         let now = clock.now().unsigned_abs() * 1000;
         stats.extend(held.map(|held| ScopeStats::of(scope, held, now)));
     }

@@ -1,6 +1,6 @@
 //! From a URL to a shared limiter.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Cell, FileCell, PostgresCell, Scope, SharedLimiter, hold};
@@ -31,19 +31,41 @@ pub fn open(
     }
     let now = Timeline::new(Arc::clone(clock)).now();
     let new = Scope::new(limits.budget(now, hold));
-    let pairs = place.strip_prefix("dsn:");
-    let cell: Box<dyn Cell> =
-        if pairs.is_some() || place.starts_with("postgresql://") || place.starts_with("postgres://") {
-            Box::new(PostgresCell::new(pairs.unwrap_or(place), password, scope, new, Arc::clone(clock))?)
-        } else {
-            let folder = disk::path_of(place).ok_or_else(|| {
-            // Not the text itself: it may hold a password.
-            Error::invalid(
-                "the place of a shared limiter must be postgresql://..., file:///folder or an absolute path",
-            )
-        })?;
-            let path: PathBuf = folder.join(format!("{}.json", encode_segment(scope)));
-            Box::new(FileCell::new(path, new, Arc::clone(clock)))
-        };
+    let cell: Box<dyn Cell> = match Place::parse(place, "a shared limiter")? {
+        Place::Database(dsn) => Box::new(PostgresCell::new(dsn, password, scope, new, Arc::clone(clock))?),
+        Place::Folder(folder) => Box::new(FileCell::new(file_of(&folder, scope), new, Arc::clone(clock))),
+    };
     Ok(SharedLimiter::new(limits, cell, Arc::clone(clock)))
+}
+
+/// Where a quota is shared.
+pub(super) enum Place<'a> {
+    /// By its URL or libpq's `key=value` form.
+    Database(&'a str),
+    /// One file per scope.
+    Folder(PathBuf),
+}
+
+impl<'a> Place<'a> {
+    /// Reads `place`, that of `what`.
+    pub(super) fn parse(place: &'a str, what: &str) -> Result<Self> {
+        if let Some(pairs) = place.strip_prefix("dsn:") {
+            return Ok(Self::Database(pairs));
+        }
+        if place.starts_with("postgresql://") || place.starts_with("postgres://") {
+            return Ok(Self::Database(place));
+        }
+        // Not the text itself: it may hold a password.
+        let wrong = || {
+            Error::invalid(format!(
+                "the place of {what} must be postgresql://..., file:///folder or an absolute path"
+            ))
+        };
+        disk::path_of(place).map(Self::Folder).ok_or_else(wrong)
+    }
+}
+
+/// The file of `scope` in the `folder` of a place.
+pub(super) fn file_of(folder: &Path, scope: &str) -> PathBuf {
+    folder.join(format!("{}.json", encode_segment(scope)))
 }
