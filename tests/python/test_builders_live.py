@@ -38,7 +38,9 @@ DAG = f"""
     update = IncrementalDagBuilder(
         "past_updates", symbols=["SOL"], lookback=timedelta(days=2), **options("past_updates"), **began
     ).build()
-    tested = BackfillDagBuilder("tested", symbols=["SOL"], **options("tested"), **{RANGE}).build()
+    # Not paused, the scheduler would run the task of ``dags test`` as well.
+    paused = {{"is_paused_upon_creation": True}}
+    tested = BackfillDagBuilder("tested", symbols=["SOL"], **options("tested"), **{RANGE}, **paused).build()
     with DAG("consumer", schedule=[series_asset("coinalyze/ohlcv/{BTC}/1h")]):
         @task
         def told(triggering_asset_events=None):
