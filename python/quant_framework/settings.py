@@ -115,11 +115,24 @@ def base_url_option(source: str) -> str:
 
 def takes(source: str, option: str) -> bool:
     """Whether the adapter of ``source`` has ``option``; ``True`` where that cannot be seen."""
-    try:
-        parameters = inspect.signature(sources()[source].load()).parameters.values()
-    except (ImportError, AttributeError, TypeError, ValueError):
+    parameters = _parameters(source)
+    if parameters is None:
         return True
     return any(parameter.name == option or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _parameters(source: str) -> list[inspect.Parameter] | None:
+    """What the adapter of ``source`` is made with; ``None`` where that cannot be seen."""
+    try:
+        return list(inspect.signature(sources()[source].load()).parameters.values())
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return None
+
+
+def _options(source: str) -> str | None:
+    """A hint: the names of the options of ``source``."""
+    names = [parameter.name for parameter in _parameters(source) or ()]
+    return f"its options are {', '.join(names)}" if names else None
 
 
 def open_adapter(source: str, **options: Any) -> IDataAdapter:
@@ -146,7 +159,7 @@ def open_adapter(source: str, **options: Any) -> IDataAdapter:
     except QuantFrameworkError:
         raise
     except TypeError as error:
-        raise InvalidError(f"source {source!r} does not take these options: {error}") from error
+        raise InvalidError(f"source {source!r} does not take these options: {error}", _options(source)) from error
     except (ImportError, AttributeError) as error:
         raise InvalidError(f"{where} cannot be loaded: {error}") from error
     except Exception as error:
