@@ -44,7 +44,7 @@ test: setup ## run every test, Rust and Python
 
 # Needs the servers of tests/with_servers.py.
 test-rust:
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked --lib --tests; fi
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --no-fail-fast; else cargo test --locked --lib --tests --no-fail-fast; fi
 
 lint: setup ## formatting and lints
 	cargo fmt --check

@@ -12,7 +12,7 @@ use crate::ports::{
 use crate::report::{Failure, Plan, Report, Status};
 use crate::retry::RetryPolicy;
 use crate::series::{DataType, Series};
-use crate::time_range::{TimeRange, iso};
+use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
 use crate::unique::unique;
 
@@ -139,6 +139,17 @@ impl BackfillSpec {
     }
 }
 
+/// How far the clocks of two machines may be apart.
+const SKEW: Millis = 60 * 60 * 1000;
+
+/// A range that has not begun is a slip of the pen: a run over it would end well, with nothing.
+fn not_yet(spec: &BackfillSpec, now: Millis) -> Option<Error> {
+    let start = spec.range.start();
+    let has_begun = spec.from_known || start <= now.saturating_add(SKEW);
+    (!has_begun)
+        .then(|| Error::invalid(format!("start {} lies in the future: it is {}", iso(start), iso(now))))
+}
+
 /// What a run works with.
 #[derive(Clone)]
 pub struct Parts {
@@ -177,6 +188,7 @@ impl Backfill {
         {
             wrong.extend(parts.adapter.capability(data_type, timeframe).err());
         }
+        wrong.extend(not_yet(&spec, parts.clock.now()));
         let source = parts.adapter.source();
         if let Some(other) = spec.series.iter().find(|series| series.source != source) {
             wrong.push(Error::invalid(format!("{other} is not of the source {source}")));

@@ -178,6 +178,7 @@ async def test_the_true_limit_is_never_hit(make, context):
     [
         ({"start": datetime(2026, 1, 1)}, "aware"),
         ({"start": END, "end": START}, "not after its start"),
+        ({"start": "2062-01-01", "end": "2062-01-02"}, "start 2062-01-01T00:00:00Z lies in the future"),
         ({"timeframes": ["7m"]}, "unknown timeframe"),
         ({"timeframes": ["1w"]}, "no 1w bars"),
         ({"timeframes": []}, "timeframes is empty"),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use quant_framework::checkpoint::MemoryCheckpointStore;
 use quant_framework::chunking::FixedChunkStrategy;
 use quant_framework::clock::ManualClock;
-use quant_framework::error::{Error, Result};
+use quant_framework::error::{Error, Kind, Result};
 use quant_framework::ports::{
     Capability, Checkpoint, CheckpointStore, DataAdapter, DataWriter, Event, FetchRequest, Fetched, Held,
     Prices, ProgressReporter, Receipt,
@@ -230,7 +230,7 @@ impl World {
         cell: u32,
         limit: u32,
         max_wait: Option<Duration>,
-    ) -> Backfill {
+    ) -> Result<Backfill> {
         let clock = Arc::new(ManualClock::new(NOW));
         let window = Window::rolling(limit, Duration::from_secs(60));
         let range = TimeRange::new(start, start + minutes * 60_000).unwrap();
@@ -251,11 +251,11 @@ impl World {
             reporter: Arc::new(Events::default()),
             clock,
         };
-        Backfill::new(parts, spec).unwrap()
+        Backfill::new(parts, spec)
     }
 
     async fn run(&self, start: i64, minutes: i64, cell: u32) -> Report {
-        self.backfill(start, minutes, cell, 10_000, None).run().await.unwrap()
+        self.backfill(start, minutes, cell, 10_000, None).unwrap().run().await.unwrap()
     }
 }
 
@@ -291,6 +291,15 @@ async fn killed_at_any_step(new: fn() -> World) {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_range_that_has_not_begun_is_refused_and_clocks_may_differ() {
+    let (world, hour) = (World::new(), 3_600_000);
+    assert!(world.backfill(NOW + hour, 60, 60, 10_000, None).is_ok());
+    let refused = world.backfill(NOW + hour + 1, 60, 60, 10_000, None).err().unwrap();
+    assert_eq!(refused.kind(), Kind::Invalid);
+    assert!(refused.to_string().contains("lies in the future"), "{refused}");
 }
 
 #[tokio::test]
@@ -355,7 +364,8 @@ async fn an_answer_cut_short_is_completed() {
 #[tokio::test]
 async fn a_long_wait_parks_with_a_time_and_keeps_what_is_done() {
     let world = World::new();
-    let report = world.backfill(START, 300, 60, 5, Some(Duration::from_secs(1))).run().await.unwrap();
+    let report =
+        world.backfill(START, 300, 60, 5, Some(Duration::from_secs(1))).unwrap().run().await.unwrap();
     assert_eq!((report.status, report.chunks_done), (Status::Parked, 5));
     assert!(report.until.is_some());
     assert_eq!(world.run(START, 300, 60).await.requests, 12 - 5);
@@ -364,7 +374,7 @@ async fn a_long_wait_parks_with_a_time_and_keeps_what_is_done() {
 #[tokio::test]
 async fn a_cancelled_run_keeps_what_is_done() {
     let world = World::new();
-    let job = world.backfill(START, 300, 60, 10_000, None);
+    let job = world.backfill(START, 300, 60, 10_000, None).unwrap();
     job.cancel();
     assert_eq!(job.run().await.unwrap().status, Status::Cancelled);
     assert!(world.lake.rows().is_empty());
@@ -373,8 +383,8 @@ async fn a_cancelled_run_keeps_what_is_done() {
 #[tokio::test]
 async fn a_plan_says_what_a_run_will_cost() {
     let world = World::new();
-    let plan = world.backfill(START, 300, 60, 4, None).plan().await.unwrap();
-    let report = world.backfill(START, 300, 60, 4, None).run().await.unwrap();
+    let plan = world.backfill(START, 300, 60, 4, None).unwrap().plan().await.unwrap();
+    let report = world.backfill(START, 300, 60, 4, None).unwrap().run().await.unwrap();
     assert_eq!(
         (plan.chunks, plan.requests, plan.weight),
         (report.chunks_done, report.requests, report.requests)
@@ -403,7 +413,8 @@ async fn commits_gather_where_they_cost_a_round_trip_and_are_flushed_at_the_end(
 #[tokio::test]
 async fn a_parked_run_flushes_what_lingers() {
     let world = World::lingering();
-    let report = world.backfill(START, 300, 60, 5, Some(Duration::from_secs(1))).run().await.unwrap();
+    let report =
+        world.backfill(START, 300, 60, 5, Some(Duration::from_secs(1))).unwrap().run().await.unwrap();
     assert_eq!((report.status, report.chunks_done), (Status::Parked, 5));
     assert_eq!(world.run(START, 300, 60).await.requests, 12 - 5);
 }
