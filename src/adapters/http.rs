@@ -35,7 +35,7 @@ pub(super) struct Http {
 }
 
 /// A client and the URL of `base`, ending in a slash; `limit` says how long an answer may take. `Invalid` where `base`
-/// is no http(s) URL.
+/// is no http(s) URL, or holds what may be secret: URLs are shown in errors.
 pub(super) fn client(
     base: &str,
     limit: impl FnOnce(ClientBuilder) -> ClientBuilder,
@@ -43,6 +43,9 @@ pub(super) fn client(
     static PROVIDER: Once = Once::new();
     // Already installed by somebody else in this process: just as well.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    if base.contains(['@', '?', '#']) {
+        return Err(Error::invalid("base_url must have no login, query or fragment; keys are options of their own"));
+    }
     let wrong = || Error::invalid(format!("base_url {base:?} is not an http or https URL"));
     let url = Url::parse(&format!("{}/", base.trim_end_matches('/'))).map_err(|_| wrong())?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

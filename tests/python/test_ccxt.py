@@ -207,14 +207,15 @@ def test_by_name_with_options(exchange):
 
 
 KEYS = {"api_key": "key-of-mine", "secret": "se/cr&et", "password": "pass phrase"}
+PROXY = "http://user:of-the-proxy@127.0.0.1:9"
 
 
 def test_secrets_are_never_shown(exchange, monkeypatch):
-    adapter = CcxtAdapter("binance", exchange.url, **KEYS, config={"uid": "uid-of-mine"})
+    adapter = CcxtAdapter("binance", exchange.url, **KEYS, config={"uid": "uid-of-mine", "httpsProxy": PROXY})
     copied = pickle.loads(pickle.dumps(adapter))
     shown = [repr(adapter), str(copied.__getstate__()), pickle.dumps(adapter).decode("latin-1"), adapter.quota_scope]
     query = "timestamp=1&apiKey=key-of-mine&secret=se%2Fcr%26et&signature=abcdef01"
-    said = f"GET https://x/y?{query} 500 pass phrase uid-of-mine"
+    said = f"GET https://x/y?{query} 500 pass phrase uid-of-mine {PROXY}"
 
     def fail(*_, **__):
         raise ccxt.ExchangeError(f"binance {said}\nsecond line")
@@ -224,7 +225,7 @@ def test_secrets_are_never_shown(exchange, monkeypatch):
     with pytest.raises(InvalidError) as failed:
         adapter.fetch(request(SPOT))
     shown.append(str(failed.value))
-    for word in (*KEYS.values(), "uid-of-mine", "se%2Fcr%26et", "abcdef01", "\n"):
+    for word in (*KEYS.values(), "uid-of-mine", "of-the-proxy", "se%2Fcr%26et", "abcdef01", "\n"):
         assert not any(word in text for text in shown[:2] + shown[3:]), word
     assert not any(word in shown[2] for word in KEYS.values())
     assert CcxtAdapter("binance", api_key="other").quota_scope != adapter.quota_scope

@@ -182,7 +182,7 @@ WANTED = {"task_id": "secret", "symbols": ["BTC"], "timeframes": ["1h"]}
 SECRETS = [
     (
         {"adapter_options": {"api_key": "geheim-und-lang"}},
-        "adapter_options holds an API key .hint: use market_data",
+        "adapter_options holds an API key or a password .hint: use market_data",
     ),
     ({"checkpoint": "postgresql://quant:geheim@db/quant"}, "checkpoint holds a password"),
     ({"lake": "s3://key:geheim@host/lake"}, "lake holds a password"),

@@ -183,11 +183,31 @@ def test_a_connection(monkeypatch, exchange):
 
 
 @pytest.mark.parametrize(
-    "options", [{"api_key": "k"}, {"secret": "k"}, {"config": {"apiKey": "k"}}, {"config": {"uid": 1}}]
+    "options",
+    [
+        {"api_key": "k"},
+        {"secret": "k"},
+        {"config": {"apiKey": "k"}},
+        {"config": {"uid": 1}},
+        {"config": {"login": "k"}},
+        {"secret": None, "config": {"secret": "k"}},
+        {"config": {"headers": {"Authorization": "Basic k"}}},
+        {"config": {"httpsProxy": "http://user:k@proxy"}},
+        {"base_url": "https://user:k@server/v1"},
+    ],
 )
 def test_an_operator_takes_no_secret(options):
     with pytest.raises(InvalidError, match="adapter_options holds an API key"):
         refuse_secrets(adapter_options=options)
+
+
+@pytest.mark.parametrize("source", ["coinalyze", "binance", "binance_usdm", "binance_archive", "ccxt"])
+@pytest.mark.parametrize("url", ["https://user:geheim@server/v1", "https://geheim@server", "https://server?key=geheim"])
+def test_a_server_is_named_without_a_secret(source, url):
+    options = {"ccxt": {"exchange_id": "kraken"}, "coinalyze": {"api_key": "k"}}.get(source, {})
+    with pytest.raises(InvalidError, match="no login, query or fragment") as refused:
+        settings.open_adapter(source, base_url=url, **options)
+    assert "geheim" not in str(refused.value)
 
 
 def test_what_is_no_secret_is_taken():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +20,7 @@ from quant_framework.ingestion.backfill import (
 )
 from quant_framework.ingestion.writers import BronzeWriter, ReportWriter, SilverWriter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
+from quant_framework.secret_names import holds_password, secret_values
 
 __all__ = [
     "adapter_options",
@@ -36,10 +37,6 @@ __all__ = [
 ]
 
 
-SECRETS = re.compile("api_key|apiKey|secret|password|privateKey|token|uid")
-"""Names of options, and of ccxt's configuration, that are secret."""
-
-
 def refuse_password(url: str | None, argument: str) -> None:
     """Refuse a URL that holds a password: arguments of operators are shown in the UI.
 
@@ -51,12 +48,8 @@ def refuse_password(url: str | None, argument: str) -> None:
         InvalidError: it holds one.
 
     """
-    if not isinstance(url, str):
-        return
-    for part in url.removeprefix("hybrid:").split(",postgres"):
-        place = part.partition("://")[2].rpartition("@")[0]
-        if ":" in place or re.search("[?&](ssl)?password=", part):
-            raise InvalidError(f"{argument} holds a password", "use postgres_conn_id or minio_conn_id, or PGPASSWORD")
+    if holds_password(url):
+        raise InvalidError(f"{argument} holds a password", "use postgres_conn_id or minio_conn_id, or PGPASSWORD")
 
 
 def refuse_secrets(**arguments: Any) -> None:
@@ -69,11 +62,9 @@ def refuse_secrets(**arguments: Any) -> None:
     for name in ("lake", "silver", "staging", "reports", "checkpoint", "rate_limit"):
         refuse_password(arguments.get(name), name)
     options = arguments.get("adapter_options")
-    if isinstance(options, dict):
-        config = options.get("config")
-        held = {*options, *(config if isinstance(config, dict) else ())}
-        if any(SECRETS.fullmatch(str(name)) for name in held if options.get(name, True)):
-            raise InvalidError("adapter_options holds an API key", "use market_data_conn_id, or COINALYZE_API_KEY")
+    if isinstance(options, Mapping) and any(secret_values(options)):
+        hint = "use market_data_conn_id, or COINALYZE_API_KEY"
+        raise InvalidError("adapter_options holds an API key or a password", hint)
 
 
 def s3_options(conn_id: str) -> dict[str, Any]:

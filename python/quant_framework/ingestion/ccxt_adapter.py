@@ -22,6 +22,7 @@ from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.ccxt_errors import translated
 from quant_framework.ingestion.ccxt_pages import READERS, Asked, parsed
 from quant_framework.ingestion.ccxt_pool import Pool, redirect
+from quant_framework.secret_names import secret_values
 
 if TYPE_CHECKING:
     from quant_framework._core import FetchRequest
@@ -88,6 +89,8 @@ class CcxtAdapter:
         check_exchange(exchange_id)
         if market not in (None, *KINDS):
             raise InvalidError(f"market must be one of {', '.join(KINDS)}, not {market!r}")
+        if base_url and set(base_url) & set("@?#"):
+            raise InvalidError("base_url must have no login, query or fragment; keys are options of their own")
         self.exchange_id: str = exchange_id
         self.base_url: str | None = base_url
         self.market = market
@@ -221,14 +224,10 @@ class CcxtAdapter:
             except QuantFrameworkError:
                 raise
             except Exception as error:
-                ours = translated(error, what, self._secrets(), exchange.last_response_headers)
+                ours = translated(error, what, secret_values(self._config), exchange.last_response_headers)
             else:
                 return
         raise ours from None
-
-    def _secrets(self) -> list[str]:
-        names = ("apiKey", "secret", "password", "uid", "token", "privateKey", "login", "twofa")
-        return [str(self._config[name]) for name in names if self._config.get(name)]
 
     def _rows(self, data_type: str) -> int:
         """Rows of one page."""
