@@ -1,4 +1,4 @@
-//! A flag that asks a run to stop. Setting it takes no lock, so a signal handler may do it.
+//! A flag that asks a run to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,11 +4,11 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::unique::unique;
 
 /// Files of this ending are unfinished and belong to nobody after a crash.
 pub const TEMP: &str = "qf-tmp";
@@ -86,14 +86,24 @@ fn swap(temp: &Path, path: &Path) -> io::Result<()> {
     fs::rename(temp, path)
 }
 
-/// The lock file `path`, whose folder is made, held until dropped. The file stays, as removing it would race with
-/// the next holder.
-pub fn lock(path: &Path) -> Result<File> {
+/// A file that is locked until this is dropped. Unlocked by name: a child that was forked meanwhile keeps the file open,
+/// and with it a lock that ended when the file is closed.
+#[derive(Debug)]
+pub struct Locked(pub File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// The lock file `path`, whose folder is made. The file stays, as removing it would race with the next holder.
+pub fn lock(path: &Path) -> Result<Locked> {
     make_folder(path.parent().unwrap_or(Path::new(".")))?;
     let opened = File::options().create(true).append(true).open(path);
     let file = opened.map_err(|error| failure("open", path, &error))?;
     file.lock().map_err(|error| failure("lock", path, &error))?;
-    Ok(file)
+    Ok(Locked(file))
 }
 
 /// The bytes of a file; `None` where there is none.
@@ -131,13 +141,11 @@ pub fn sync_folder(path: &Path) -> Result<()> {
         .map_err(|error| failure("sync the folder", folder, &error))
 }
 
-/// A name beside `path` that no other writer uses.
+/// A name beside `path` that no other writer uses, be it on another machine with the same folder.
 fn temp_name(path: &Path) -> PathBuf {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let short: String = name.chars().take(100).collect();
-    path.with_file_name(format!(".{short}.{process}-{number}.{TEMP}"))
+    path.with_file_name(format!(".{short}.{:016x}.{TEMP}", unique()))
 }
 
 /// Every finished file below `folder`; none where it does not exist.

@@ -132,11 +132,10 @@ pub trait DataAdapter: Send + Sync {
     /// Whether `symbol` is the source's own name, so that [`Self::resolve`] need not be asked.
     fn is_exact(&self, symbol: &str) -> bool;
 
-    /// The source's own name for what a user calls `symbol`; one request of [`Self::resolve_weight`], answered from
-    /// memory when asked again. `Invalid` where there is none.
+    /// The source's own name for what a user calls `symbol`; at most one request. `Invalid` where there is none.
     async fn resolve(&self, symbol: &str) -> Result<String>;
 
-    /// What the request of [`Self::resolve`] costs of the quota.
+    /// What [`Self::resolve`] would cost of the quota now; 0 where it is answered from memory.
     fn resolve_weight(&self) -> u32 {
         1
     }

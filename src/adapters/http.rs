@@ -4,12 +4,14 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Client, ClientBuilder, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
+use crate::per_process::PerProcess;
 use crate::ports::{Quota, Verdict};
 use crate::rate_limit::{self, Answer};
 use crate::secret::Secret;
@@ -24,40 +26,63 @@ const EXCERPT: usize = 200;
 /// and how the body begins.
 pub(super) type Explain = fn(status: u16, said: String, body: &[u8]) -> Error;
 
-/// A client for one base URL whose requests carry one secret header, where there is a secret.
+/// Who asks one server. A forked child has connections of its own; those of its parent would answer nobody.
+#[derive(Debug)]
+pub(super) struct Server {
+    base: Url,
+    limit: fn(ClientBuilder) -> ClientBuilder,
+    client: PerProcess<reqwest::Result<Client>>,
+}
+
+/// A server whose requests carry one secret header, where there is a secret.
 #[derive(Debug)]
 pub(super) struct Http {
-    client: reqwest::Client,
-    base: Url,
+    server: Server,
     header: Option<(&'static str, Secret)>,
     explain: Explain,
     clock: Arc<dyn Clock>,
 }
 
-/// A client and the URL of `base`, ending in a slash; `limit` says how long an answer may take. `Invalid` where `base`
-/// is no http(s) URL, or holds what may be secret: URLs are shown in errors.
-pub(super) fn client(
-    base: &str,
-    limit: impl FnOnce(ClientBuilder) -> ClientBuilder,
-) -> Result<(Client, Url)> {
-    static PROVIDER: Once = Once::new();
-    // Already installed by somebody else in this process: just as well.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    if base.contains(['@', '?', '#']) {
-        return Err(Error::invalid("base_url must have no login, query or fragment; keys are options of their own"));
+impl Server {
+    /// The one at `base`; `limit` says how long an answer may take. `Invalid` where `base` is no http(s) URL, or holds
+    /// what may be secret: URLs are shown in errors.
+    pub(super) fn new(base: &str, limit: fn(ClientBuilder) -> ClientBuilder) -> Result<Self> {
+        if base.contains(['@', '?', '#']) {
+            return Err(Error::invalid(
+                "base_url must have no login, query or fragment; keys are options of their own",
+            ));
+        }
+        let wrong = || Error::invalid(format!("base_url {base:?} is not an http or https URL"));
+        let url = Url::parse(&format!("{}/", base.trim_end_matches('/'))).map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(wrong());
+        }
+        Ok(Self { base: url, limit, client: PerProcess::default() })
     }
-    let wrong = || Error::invalid(format!("base_url {base:?} is not an http or https URL"));
-    let url = Url::parse(&format!("{}/", base.trim_end_matches('/'))).map_err(|_| wrong())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong());
+
+    /// The URL of `path` there.
+    pub(super) fn url(&self, path: &str) -> Result<Url> {
+        self.base.join(path).map_err(|error| Error::internal(format!("{path}: {error}")))
     }
-    let builder = Client::builder()
-        .user_agent(concat!("quant-framework/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true);
-    let client =
-        limit(builder).build().map_err(|error| Error::internal(format!("cannot set up HTTP: {error}")))?;
-    Ok((client, url))
+
+    /// A GET of `url`. No redirect is followed: it would take the header with the key to another host.
+    pub(super) fn get(&self, url: Url) -> Result<RequestBuilder> {
+        static PROVIDER: Once = Once::new();
+        // Already installed by somebody else in this process: just as well.
+        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        let build = || {
+            let builder = Client::builder()
+                .user_agent(concat!("quant-framework/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT)
+                .redirect(Policy::none())
+                .tcp_nodelay(true);
+            (self.limit)(builder).build()
+        };
+        match &*self.client.get_or_init(build) {
+            Ok(client) => Ok(client.get(url)),
+            Err(error) => Err(Error::internal(format!("cannot set up HTTP: {error}"))),
+        }
+    }
 }
 
 impl Http {
@@ -68,18 +93,18 @@ impl Http {
         explain: Explain,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let (client, base) = client(base, |builder| builder.timeout(WHOLE))?;
-        Ok(Self { client, base, header, explain, clock })
+        let server = Server::new(base, |builder| builder.timeout(WHOLE))?;
+        Ok(Self { server, header, explain, clock })
     }
 
     /// The body of a 200 and what the source said of its limits. `query` must hold no secret: it appears in errors.
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<(Bytes, Vec<Quota>)> {
-        let mut url = self.base.join(path).map_err(|error| Error::internal(format!("{path}: {error}")))?;
+        let mut url = self.server.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         let failed = |error: reqwest::Error| Error::unavailable(format!("GET {url}: {}", cause(&error)));
-        let mut request = self.client.get(url.clone());
+        let mut request = self.server.get(url.clone())?;
         if let Some((name, secret)) = &self.header {
             request = request.header(*name, secret.expose());
         }
@@ -102,8 +127,8 @@ impl Http {
         if let Some((_, secret)) = &self.header {
             hash.update(secret.expose());
         }
-        if self.base.as_str().trim_end_matches('/') != usual {
-            hash.update(self.base.as_str());
+        if self.server.base.as_str().trim_end_matches('/') != usual {
+            hash.update(self.server.base.as_str());
         }
         let short = u64::from_be_bytes(hash.finalize()[..8].try_into().unwrap_or_default());
         format!("{source}:{short:016x}")
@@ -114,15 +139,24 @@ impl Http {
         let text = self.header.as_ref().map_or_else(|| text.to_string(), |(_, secret)| secret.redact(&text));
         let text: String = text.chars().take(EXCERPT).collect();
         let said = format!("GET {url}: {} {text}", status.as_u16());
-        match status.as_u16() {
-            408 | 425 | 500..=599 => Error::unavailable(said),
-            other => (self.explain)(other, said, body),
-        }
+        failure_of(status, said).unwrap_or_else(|said| (self.explain)(status.as_u16(), said, body))
+    }
+}
+
+/// What a status means at every server: trouble of its own that may pass, or that what is asked for lies elsewhere. Gives
+/// what is `said` back where it means neither.
+pub(super) fn failure_of(status: StatusCode, said: String) -> std::result::Result<Error, String> {
+    match status.as_u16() {
+        408 | 425 | 500..=599 => Ok(Error::unavailable(said)),
+        301 | 308 => Ok(Error::invalid(said)
+            .with_hint("it has moved, and redirects are not followed: is base_url right?")),
+        300..=399 => Ok(Error::unavailable(said).with_hint("redirects are not followed: is base_url right?")),
+        _ => Err(said),
     }
 }
 
 /// The source is asked too often; without `until` the limiter knows how long to wait.
-fn refused(url: &Url, status: StatusCode, until: Option<Millis>) -> Error {
+pub(super) fn refused(url: &Url, status: StatusCode, until: Option<Millis>) -> Error {
     let until_text = until
         .map_or_else(|| "for a time it does not say".to_owned(), |until| format!("until {}", iso(until)));
     let said = format!("GET {url}: {}, the source's quota is used up {until_text}", status.as_u16());

@@ -1,7 +1,7 @@
 //! Checkpoints as files, one per series: the embedded default. Processes of one machine share them; a commit
 //! is load, merge, replace under a lock file, and durable when it returns.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::format::{decode_of, encode};
 use super::naming::{check, key_of, path_of, set_aside};
-use crate::disk::{self, TEMP, blocking, failure, files_below, replace_through, sync_folder};
+use crate::disk::{self, Locked, TEMP, blocking, failure, files_below, replace_through, sync_folder};
 use crate::error::Result;
 use crate::ports::{Checkpoint, CheckpointStore};
 
@@ -53,7 +53,7 @@ impl LocalCheckpointStore {
     }
 }
 
-fn lock(path: &Path) -> Result<File> {
+fn lock(path: &Path) -> Result<Locked> {
     disk::lock(&path.with_extension("lock"))
 }
 

@@ -1,6 +1,6 @@
 //! Durations, moments and cron texts: what a text means, or one line that says why it means nothing.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
 use crate::time_range::Millis;
 
@@ -61,8 +61,14 @@ fn parts(text: &str, unit: impl Fn(char) -> Option<Millis>) -> Option<f64> {
     }
 }
 
-/// Milliseconds of an ISO 8601 moment with a time zone; a bare date is midnight UTC.
+/// Milliseconds of an ISO 8601 moment with a time zone, of the years that Python knows; a bare date is midnight UTC.
 pub(super) fn moment(text: &str) -> Result<Millis, &'static str> {
+    let at = any_moment(text)?;
+    let year = DateTime::from_timestamp_millis(at).map_or(0, |time| time.year());
+    if (1..=9999).contains(&year) { Ok(at) } else { Err("of the years 1 to 9999") }
+}
+
+fn any_moment(text: &str) -> Result<Millis, &'static str> {
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         return Ok(date.and_time(NaiveTime::MIN).and_utc().timestamp_millis());
     }

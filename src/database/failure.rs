@@ -41,8 +41,9 @@ pub(super) fn of(doing: &str, place: &str, error: &tokio_postgres::Error) -> Err
             "42" if code == &SqlState::INSUFFICIENT_PRIVILEGE => Error::invalid(text)
                 .with_hint("grant it, or let an administrator run quant-framework status once")
                 .fatal(),
-            // Connections, resources, shutdown, deadlocks and time limits; a pooler's refusals.
-            "08" | "53" | "55" | "57" | "40" | "58" => Error::unavailable(text),
+            // Connections, a standby that a fail-over has left read-only, resources, shutdown, deadlocks and time limits;
+            // a pooler's refusals.
+            "08" | "25" | "53" | "55" | "57" | "40" | "58" => Error::unavailable(text),
             class => Error::internal(format!("{text} (SQLSTATE {}, class {class})", code.code())),
         },
     }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow_cast::cast;
 use arrow_schema::{DataType as ArrowType, Field, SchemaRef};
@@ -136,7 +138,17 @@ fn column(data_type: DataType, batch: &RecordBatch, field: &Field) -> Result<Arr
         return Err(Error::data("ts must be a timestamp with time zone, or int64 milliseconds UTC"));
     }
     let cast = cast(array, field.data_type());
-    cast.map_err(|error| Error::data(format!("column {:?}: {error}", field.name())))
+    let cast = cast.map_err(|error| Error::data(format!("column {:?}: {error}", field.name())))?;
+    Ok(if field.is_nullable() { without_nan(cast) } else { cast })
+}
+
+/// NaN is how much of Python says that a value is missing.
+fn without_nan(array: ArrayRef) -> ArrayRef {
+    let Some(values) = array.as_primitive_opt::<Float64Type>() else { return array };
+    if !values.values().iter().any(|value| value.is_nan()) {
+        return array;
+    }
+    Arc::new(values.iter().map(|value| value.filter(|value| !value.is_nan())).collect::<Float64Array>())
 }
 
 /// A time as milliseconds: an aware datetime, or an integer that already is one.
@@ -144,7 +156,20 @@ fn time(value: &Bound<'_, PyAny>) -> PyResult<i64> {
     value.extract::<i64>().or_else(|_| millis(value, TS))
 }
 
+/// `Data` for a column that `data_type` has not: most likely a misspelt one.
+fn known(data_type: DataType, columns: &Bound<'_, PyDict>) -> PyResult<()> {
+    let wanted = schema(data_type);
+    for name in columns.keys() {
+        let is_known = name.extract::<String>().is_ok_and(|name| wanted.field_with_name(&name).is_ok());
+        if !is_known {
+            return Err(Error::data(format!("{data_type} has no column {}", name.repr()?)).into());
+        }
+    }
+    Ok(())
+}
+
 fn from_columns(data_type: DataType, columns: &Bound<'_, PyDict>) -> PyResult<records::Batch> {
+    known(data_type, columns)?;
     let get = |name: &str| -> PyResult<Option<Vec<Bound<'_, PyAny>>>> {
         columns.get_item(name)?.map(|values| values.try_iter()?.collect()).transpose()
     };
@@ -153,6 +178,11 @@ fn from_columns(data_type: DataType, columns: &Bound<'_, PyDict>) -> PyResult<re
 
 fn from_rows(data_type: DataType, rows: &Bound<'_, PyList>) -> PyResult<records::Batch> {
     let wanted = schema(data_type);
+    for row in rows.iter() {
+        if let Ok(row) = row.cast::<PyDict>() {
+            known(data_type, row)?;
+        }
+    }
     let position = |name: &str| wanted.index_of(name).unwrap_or_default();
     build(data_type, |name| {
         let none = rows.py().None().into_bound(rows.py());
@@ -198,7 +228,7 @@ fn build<'py>(
         if array.null_count() > 0 && !field.is_nullable() {
             return Err(lack(field.name()).into());
         }
-        columns.push(array);
+        columns.push(if field.is_nullable() { without_nan(array) } else { array });
     }
     Ok(records::Batch::new(data_type, ts, columns)?)
 }

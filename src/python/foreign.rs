@@ -22,6 +22,7 @@ use crate::ports::{
     Ask, Capability, Checkpoint, CheckpointStore, ChunkStrategy, DataAdapter, DataWriter, Feedback, Fetched,
     Held, Observation, Page, Permit, Prices, RateLimiter, Receipt, Verdict,
 };
+use crate::rate_limit::WindowLimiter;
 use crate::series::{DataType, Series};
 use crate::time_range::{Millis, TimeRange};
 use crate::timeframe::Timeframe;
@@ -316,8 +317,12 @@ impl CheckpointStore for ForeignStore {
     }
 }
 
-/// A limiter written in Python: `acquire(weight)`; `report(event, until)` if it has one.
-pub(super) struct ForeignLimiter(pub(super) Foreign);
+/// A limiter written in Python: `acquire(weight)`; `report(event, until)` if it has one. What the source refuses is
+/// heeded here, as most of them know nothing of it.
+pub(super) struct ForeignLimiter {
+    pub(super) foreign: Foreign,
+    pub(super) refusals: WindowLimiter,
+}
 
 #[async_trait]
 impl RateLimiter for ForeignLimiter {
@@ -325,18 +330,21 @@ impl RateLimiter for ForeignLimiter {
         let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [ask.weight])?.unbind(), None));
         // Anything that is not a number of seconds counts as no wait.
         let waited = |answer: &Bound<'_, PyAny>| Ok(answer.extract::<f64>().unwrap_or(0.0));
-        let seconds = self.0.call("acquire", arguments, waited).await?;
-        Ok(Permit { waited: Duration::try_from_secs_f64(seconds).unwrap_or_default(), epoch: 0 })
+        let seconds = self.foreign.call("acquire", arguments, waited).await?;
+        let permit = self.refusals.acquire(ask).await?;
+        let waited = permit.waited + Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        Ok(Permit { waited, ..permit })
     }
 
     fn report(&self, feedback: Feedback<'_>) {
+        self.refusals.report(feedback);
         let (event, until): (&str, Option<Millis>) = match feedback.verdict {
             Verdict::Answered { .. } => ("success", None),
             Verdict::Refused { until } => ("throttled", until),
             Verdict::Failed => return,
         };
         Python::attach(|py| {
-            let object = self.0.object.bind(py);
+            let object = self.foreign.object.bind(py);
             if object.hasattr("report").unwrap_or(false)
                 && let Err(error) = object.call_method1("report", (event, until.map(datetime)))
             {

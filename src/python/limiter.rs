@@ -374,18 +374,25 @@ fn texts(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
     pairs.try_iter()?.map(one).collect()
 }
 
-/// No limit for `None`, the native limiter behind `object`, or `object` itself as a limiter.
+/// No limit for `None`, the native limiter behind `object`, or `object` itself as a limiter. A refusal by the source is
+/// heeded whatever it is.
 pub(super) fn limiter_from(
     object: &Bound<'_, PyAny>,
     event_loop: &EventLoop,
 ) -> PyResult<Arc<dyn ports::RateLimiter>> {
     if object.is_none() {
-        return Ok(Arc::new(()));
+        return Ok(Arc::new(refusals()));
     }
     if let Ok(native) = object.cast::<RateLimiter>()
         && !overrides::<RateLimiter>(object, &["acquire"])?
     {
         return Ok(native.get().0.port());
     }
-    Ok(Arc::new(ForeignLimiter(Foreign::new(object, "rate_limiter", event_loop))))
+    let foreign = Foreign::new(object, "rate_limiter", event_loop);
+    Ok(Arc::new(ForeignLimiter { foreign, refusals: refusals() }))
+}
+
+/// Lets everything through but what comes after a refusal.
+fn refusals() -> WindowLimiter {
+    WindowLimiter::new(Limits::new(Vec::new(), None), Arc::new(SystemClock::default()))
 }

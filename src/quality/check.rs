@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
 use arrow_array::{BooleanArray, UInt32Array};
 
+use super::checks::impossible;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Result};
 use crate::records::{Batch, Quarantined, Reason, same_row};
-use crate::series::{DataType, Series};
+use crate::series::Series;
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
 
@@ -58,9 +57,7 @@ fn reasons(batch: &Batch, timeframe: Timeframe) -> Vec<Option<Reason>> {
     let ts = batch.ts();
     let mut reasons: Vec<Option<Reason>> =
         ts.iter().map(|at| (!timeframe.is_aligned(*at)).then_some(Reason::Grid)).collect();
-    if batch.data_type() == DataType::Ohlcv {
-        impossible(batch).for_each(|row| reasons[row] = reasons[row].or(Some(Reason::Values)));
-    }
+    impossible(batch).for_each(|row| reasons[row] = reasons[row].or(Some(Reason::Values)));
     for row in (1..ts.len()).filter(|row| ts[*row] == ts[row - 1]) {
         // Nobody can say which of them is right.
         reasons[row - 1] = Some(Reason::Conflict);
@@ -105,26 +102,6 @@ fn without_repetitions(batch: Batch) -> Result<(Batch, u64)> {
 fn select(batch: &Batch, rows: &UInt32Array) -> Result<Batch> {
     let taken = arrow_select::take::take_record_batch(batch.rows(), rows);
     Batch::from_record_batch(batch.data_type(), &taken.map_err(|error| Error::internal(error.to_string()))?)
-}
-
-/// The rows that cannot be true: low is the lowest, high the highest, everything is finite and above zero, volume is
-/// not negative.
-pub(super) fn impossible(batch: &Batch) -> impl Iterator<Item = usize> + '_ {
-    let rows = batch.rows();
-    let column = |index: usize| &**rows.column(index).as_primitive::<Float64Type>().values();
-    let (open, high, low, close, volume) = (column(1), column(2), column(3), column(4), column(5));
-    let fine = move |row: usize| {
-        let (open, high, low, close, volume) = (open[row], high[row], low[row], close[row], volume[row]);
-        low > 0.0
-            && low <= open.min(close)
-            && high >= open.max(close)
-            && high.is_finite()
-            && volume >= 0.0
-            && volume.is_finite()
-            && !open.is_nan()
-            && !close.is_nan()
-    };
-    (0..batch.len()).filter(move |row| !fine(*row))
 }
 
 /// The runs of bars of `range` (aligned) that no row of `ts` (in order, aligned) opens.
@@ -180,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::error::Kind;
+    use crate::series::DataType;
 
     const MINUTE: Timeframe = Timeframe::Minutes(1);
     const LATE: Millis = 1_000_000_000;

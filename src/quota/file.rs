@@ -5,14 +5,14 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
 use super::cell::{Cell, Change};
 use super::scope::Scope;
 use crate::clock::Clock;
-use crate::disk::{failure, make_folder};
+use crate::disk::{Locked, failure, make_folder};
 use crate::error::{Error, Kind, Result};
 use crate::rate_limit::Micros;
 
@@ -61,7 +61,7 @@ impl FileCell {
     fn read(&self, file: &mut File, now: Micros) -> Result<Scope> {
         let mut text = String::new();
         match file.read_to_string(&mut text) {
-            Ok(0) => return Ok(self.new.clone()),
+            Ok(0) if is_new(file, now) => return Ok(self.new.clone()),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::InvalidData => text.clear(),
             Err(error) => return Err(failure("read", &self.path, &error)),
@@ -76,6 +76,13 @@ impl FileCell {
             parsed => parsed,
         }
     }
+}
+
+/// Whether an empty file was made just now, and not emptied by a crash of the machine.
+fn is_new(file: &File, now: Micros) -> bool {
+    let made = file.metadata().and_then(|about| about.modified()).ok();
+    let made = made.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    made.is_none_or(|made| made.as_micros() + 2 * PATIENCE.as_micros() > u128::from(now))
 }
 
 /// Waits a little for a lock that is held; fails after `deadline`.
@@ -107,15 +114,6 @@ pub(super) async fn peek(path: &Path, clock: &dyn Clock) -> Result<Option<Scope>
     let mut text = String::new();
     file.0.read_to_string(&mut text).map_err(|error| failure("read", path, &error))?;
     if text.is_empty() { Ok(None) } else { Scope::parse(&text).map(Some) }
-}
-
-/// Unlocked by name: a child that was forked meanwhile keeps the file open, and with it a lock that is only dropped.
-struct Locked(File);
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
 }
 
 #[async_trait]

@@ -147,7 +147,12 @@ impl RateLimiter for SharedLimiter {
 
     async fn close(&self) {
         let worker = self.0.worker();
-        let news = self.0.state().take_news(self.0.time.now(), worker);
+        let news = {
+            let mut state = self.0.state();
+            // A call that is under way would enlist this worker again.
+            state.has_left = state.line.is_empty();
+            state.take_news(self.0.time.now(), worker)
+        };
         let mut leave = |scope: &mut Scope, at: Micros| {
             scope.leave(at, &news);
             Ok(())

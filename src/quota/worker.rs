@@ -71,6 +71,8 @@ pub(super) struct State {
     pub(super) refused: Option<u64>,
     /// What was permitted last goes first after a refusal.
     pub(super) is_probe: bool,
+    /// Nobody waits here, and the scope was told so.
+    pub(super) has_left: bool,
 }
 
 pub(super) struct Shared {
@@ -153,6 +155,7 @@ impl State {
             epoch: 0,
             refused: None,
             is_probe: false,
+            has_left: false,
         }
     }
 
@@ -354,6 +357,9 @@ impl Shared {
         let mut answer = None;
         let fresh = self.limits.budget(before, hold);
         let mut change = |scope: &mut Scope, at: Micros| {
+            if self.state().has_left {
+                return Err(Error::cancelled("this worker has left"));
+            }
             scope.admit(at, demand.news.worker, &fresh)?;
             let lease = scope.lease(at, &demand);
             answer = Some((lease, Seen::of(scope, demand.news.worker, at), self.time.now()));
@@ -364,6 +370,9 @@ impl Shared {
         let mut guard = self.state();
         let state = &mut *guard;
         state.calling = None;
+        if state.has_left {
+            return state.keep(demand.news);
+        }
         match (updated, answer) {
             (Ok(lag), Some((lease, seen, decided))) => {
                 let lag = lag.as_micros() as Micros;
@@ -426,7 +435,11 @@ impl Shared {
         let entered = self.time.now();
         let deadline = ask.max_wait.map(|most| entered + most.as_micros() as Micros);
         let wake = Arc::new(Notify::new());
-        let place = self.state().line.join(entered, ask, Arc::clone(&wake));
+        let place = {
+            let mut state = self.state();
+            state.has_left = false;
+            state.line.join(entered, ask, Arc::clone(&wake))
+        };
         let mut waiting = Waiting { shared: self, place, is_served: false };
         let mut wish = Wish { place, weight: ask.weight, entered, deadline, has_asked: false };
         loop {

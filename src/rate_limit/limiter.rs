@@ -176,7 +176,10 @@ impl WindowLimiter {
             Err(Wait::Budget(at)) => (at, state.budget.backlog(now, u64::from(weight)).max(now + 1)),
             Err(Wait::Pace(at)) => (at, at),
         };
-        if is_late(hoped) { Err(state.turn_away(&self.time, hoped)) } else { Ok(Look::At(at)) }
+        if is_late(hoped) {
+            return Err(state.turn_away(&self.time, hoped));
+        }
+        Ok(Look::At(deadline.map_or(at, |deadline| at.min(deadline + 1))))
     }
 }
 

@@ -9,6 +9,8 @@ const PROBE: Micros = 60_000_000;
 /// A refusal that does not say for how long: the period of the window that was fullest, within these bounds, and
 /// twice as long each time that the next request is refused too.
 const SHORTEST: Micros = 1_000_000;
+/// The pause after a refusal that says for how long, at least, and doubled likewise.
+const LEAST: Micros = 100_000;
 const LONGEST: Micros = 60_000_000;
 const MOST_DOUBLINGS: u32 = 4;
 
@@ -70,8 +72,11 @@ impl Penalty {
         if is_first {
             self.row += 1;
         }
-        let doubled = period.clamp(SHORTEST, LONGEST) << (self.row.saturating_sub(1)).min(MOST_DOUBLINGS);
-        self.until = self.until.max(until.unwrap_or(now + doubled));
+        let doublings = self.row.saturating_sub(1).min(MOST_DOUBLINGS);
+        let doubled = |pause: Micros| now + (pause << doublings);
+        // A time that is past, by the clocks of two machines or by the word of the source, is no pause at all.
+        let said = until.map(|until| until.max(doubled(LEAST)));
+        self.until = self.until.max(said.unwrap_or_else(|| doubled(period.clamp(SHORTEST, LONGEST))));
         self.probe = Probe::Due;
     }
 

@@ -155,7 +155,7 @@ impl Meter {
 
     /// What counts against a spend at `at`.
     pub fn used(&self, at: Micros) -> u32 {
-        self.own(at) + self.foreign_at(at)
+        self.own(at).saturating_add(self.foreign_at(at))
     }
 
     /// What the source surely counts: an account holds on to what it spent a little longer than the source does.
@@ -184,7 +184,7 @@ impl Meter {
     /// what was sent in one burst does, or is nothing but the request itself.
     fn shown(&self, now: Micros, weight: u32) -> Option<u32> {
         let (used, soon) = (self.counted(now), self.counted(now + self.period / 20));
-        (used > weight && soon * 10 >= used * 8).then_some(used)
+        (used > weight && u64::from(soon) * 10 >= u64::from(used) * 8).then_some(used)
     }
 
     /// Whether nearly all that counts was spent in the last quarter of the period.
@@ -199,7 +199,7 @@ impl Meter {
             // A counter that has started anew holds nothing old.
             Alignment::Fixed => self.own(now),
         };
-        fresh * 10 >= counted * 9
+        u64::from(fresh) * 10 >= u64::from(counted) * 9
     }
 
     /// The first moment, not before `now`, at which `weight` may be spent: alone, where that is more than the limit is
@@ -217,7 +217,7 @@ impl Meter {
     fn earliest_under(&self, limit: u32, now: Micros, weight: u32) -> Micros {
         let room = limit.saturating_sub(weight);
         let mut own = self.own(now);
-        if own + self.foreign_at(now) <= room {
+        if own.saturating_add(self.foreign_at(now)) <= room {
             return now;
         }
         for (entry, spent) in &self.spent {
@@ -229,7 +229,7 @@ impl Meter {
                 break;
             }
             own = if self.alignment == Alignment::Rolling { own - spent } else { self.own(end) };
-            if own + self.foreign_at(end) <= room {
+            if own.saturating_add(self.foreign_at(end)) <= room {
                 return end;
             }
         }

@@ -205,7 +205,7 @@ impl Backfill {
         &self.tally
     }
 
-    /// Lets the run finish its writes, commit and return. Takes no lock: a signal handler may call it.
+    /// Lets the run finish its writes, commit and return.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
@@ -213,6 +213,13 @@ impl Backfill {
     /// Runs to the end. An error means that nothing could be started; whatever goes wrong
     /// later is in the report.
     pub async fn run(&self) -> Result<Report> {
+        let report = self.run_to_the_end().await;
+        // However it ended: a worker that says nothing keeps its part of a shared quota for minutes.
+        self.parts.limiter.close().await;
+        report
+    }
+
+    async fn run_to_the_end(&self) -> Result<Report> {
         let started = self.parts.clock.monotonic();
         let (store, clock) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.clock));
         let claims = Arc::new(Claims::new(store, clock, self.spec.owner.clone(), self.spec.lease));
@@ -233,7 +240,6 @@ impl Backfill {
         };
         outcome.cancelled |= stopped;
         claims.release().await;
-        self.parts.limiter.close().await;
         if let Some(repair) = &self.spec.repair {
             self.remember(&tasks, repair.patience.attempts, &mut outcome).await;
         }
@@ -246,9 +252,16 @@ impl Backfill {
     /// What [`Self::run`] would do: looks symbols up and reads checkpoints, asks for no rows, writes no data.
     pub async fn plan(&self) -> Result<Plan> {
         let tally = Tally::default();
-        let (tasks, refused) = prepare(&self.parts, &self.spec, &tally, &self.cancel).await?;
-        announce(&self.parts, &tasks, &tally);
-        Ok(self.plan_of(&tasks, &refused, &tally).await)
+        let prepared = prepare(&self.parts, &self.spec, &tally, &self.cancel).await;
+        let plan = match prepared {
+            Ok((tasks, refused)) => {
+                announce(&self.parts, &tasks, &tally);
+                Ok(self.plan_of(&tasks, &refused, &tally).await)
+            }
+            Err(error) => Err(error),
+        };
+        self.parts.limiter.close().await;
+        plan
     }
 
     /// Everything before the first request for rows.

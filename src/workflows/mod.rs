@@ -2,6 +2,7 @@
 //! sentence of the design: plan, permit, fetch, check, write, commit, report.
 
 mod asks;
+mod attempts;
 mod backfill;
 mod claims;
 mod committer;

@@ -20,6 +20,7 @@ use crate::records::{Batch, Quarantined};
 use crate::report::Counts;
 use crate::time_range::{Millis, TimeRange};
 
+use super::attempts::Attempts;
 use super::backfill::{BackfillSpec, Parts};
 use super::claims::Claims;
 use super::committer::{BACKLOG, Committer, delta};
@@ -242,38 +243,16 @@ impl Pipeline {
     /// asked, too.
     async fn permit_and_fetch(&self, task: &Task, chunk: Chunk) -> Result<(Millis, Fetched)> {
         let request = FetchRequest { series: task.series.clone(), range: chunk.range };
-        let mut attempt = 0;
+        let what = format!("{} {}", task.key, chunk.range);
+        let mut attempts =
+            Attempts::new(chunk.range.start().unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15));
         loop {
             let permit = self.permit(task.weight(chunk.range)).await?;
             let asked = self.parts.clock.now();
-            let error = match self.fetch(task, &request, permit).await {
+            match self.fetch(task, &request, permit).await {
                 Ok(fetched) => return Ok((asked, fetched)),
-                Err(error) => error,
-            };
-            if error.kind() == Kind::RateLimited {
-                // The limiter now makes everybody wait; `permit` parks where that is too long.
-                tracing::warn!("{}: {error}", task.key);
-                continue;
+                Err(error) => attempts.pause(error, &what, &self.parts, &self.spec, &self.cancel).await?,
             }
-            attempt += 1;
-            let seed = chunk.range.start().unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let Some(delay) = self.spec.retry.delay(&error, attempt, seed) else {
-                return Err(if attempt > 1 {
-                    error.context(format!("after {attempt} attempts"))
-                } else {
-                    error
-                });
-            };
-            tracing::warn!(
-                "{} {}: attempt {attempt} failed, again in {delay:.1?}: {error}",
-                task.key,
-                chunk.range
-            );
-            let pause = async {
-                self.parts.clock.sleep(delay).await;
-                Ok(())
-            };
-            self.cancel.guard(pause).await?;
         }
     }
 

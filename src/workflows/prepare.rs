@@ -14,6 +14,7 @@ use crate::series::{DataType, Series, encode_segment};
 use crate::time_range::{Millis, TimeRange, iso};
 use crate::timeframe::Timeframe;
 
+use super::attempts::Attempts;
 use super::backfill::{BackfillSpec, Parts, Resume};
 use super::gaps::{self, HoleRepair, Look};
 use super::tally::Tally;
@@ -26,7 +27,7 @@ pub(super) const WIDTH: usize = 16;
 pub(super) type Prepared = (Vec<Task>, Vec<(Option<Series>, Error)>);
 
 /// Resolves, loads and plans every series; what fails is in the second list, with its symbol's series
-/// where that is known. Look-ups at the source happen only where `look_up` allows.
+/// where that is known.
 pub(super) async fn prepare(
     parts: &Parts,
     spec: &BackfillSpec,
@@ -102,18 +103,7 @@ async fn resolve(
     if let Some(symbol) = pinned.and_then(|pin| pin.cursor) {
         return Ok(symbol);
     }
-    let asking = async {
-        let weight = parts.adapter.resolve_weight();
-        let permit = parts.limiter.acquire(spec.ask(weight)).await?;
-        tally.throttle(permit.waited);
-        tally.request();
-        let symbol = parts.adapter.resolve(name).await;
-        let verdict = symbol.as_ref().map_or_else(verdict_of, |_| Verdict::Answered { is_slow: false });
-        let epoch = Some(permit.epoch);
-        parts.limiter.report(Feedback { epoch, weight, verdict, quotas: &[] });
-        symbol
-    };
-    let symbol = cancel.guard(asking).await?;
+    let symbol = look_up(parts, spec, tally, cancel, name).await?;
     let generation = parts.store.load(&pin).await?.map_or(0, |old| old.generation + 1);
     let pinned = Checkpoint {
         generation,
@@ -123,6 +113,35 @@ async fn resolve(
     };
     parts.store.commit(&pin, &pinned).await?;
     Ok(symbol)
+}
+
+/// Asks the source, as a chunk is asked for: with a permit, and again where that failed. What the adapter knows already
+/// costs nothing.
+async fn look_up(
+    parts: &Parts,
+    spec: &BackfillSpec,
+    tally: &Tally,
+    cancel: &Cancel,
+    name: &str,
+) -> Result<String> {
+    let mut attempts = Attempts::new(name.bytes().fold(0, |seed, byte| seed << 5 ^ u64::from(byte)));
+    loop {
+        let weight = parts.adapter.resolve_weight();
+        if weight == 0 {
+            return cancel.guard(parts.adapter.resolve(name)).await;
+        }
+        let permit = cancel.guard(parts.limiter.acquire(spec.ask(weight))).await?;
+        tally.throttle(permit.waited);
+        tally.request();
+        let symbol = cancel.guard(parts.adapter.resolve(name)).await;
+        let verdict = symbol.as_ref().map_or_else(verdict_of, |_| Verdict::Answered { is_slow: false });
+        let epoch = Some(permit.epoch);
+        parts.limiter.report(Feedback { epoch, weight, verdict, quotas: &[] });
+        match symbol {
+            Ok(symbol) => return Ok(symbol),
+            Err(error) => attempts.pause(error, name, parts, spec, cancel).await?,
+        }
+    }
 }
 
 /// What a failed request says about quota.
@@ -237,7 +256,9 @@ fn wanted(
 ) -> (Option<TimeRange>, Millis) {
     let closed = timeframe.floor(now - spec.lag.as_millis() as Millis);
     let end = timeframe.ceil(range.end()).min(closed);
-    let kept = |bars: u32| timeframe.ceil(now - Millis::from(bars) * timeframe.shortest());
+    let kept = |bars: u32| {
+        timeframe.ceil(now.saturating_sub(Millis::from(bars).saturating_mul(timeframe.shortest())))
+    };
     let cutoff = capability.retention_bars.map_or(Millis::MIN, kept);
     (TimeRange::non_empty(timeframe.ceil(range.start()), end), cutoff)
 }

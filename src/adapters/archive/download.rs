@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::super::http::client;
+use super::super::http::{Server, failure_of, refused};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result, causes};
 use crate::ports::Verdict;
@@ -26,8 +26,7 @@ const EXCERPT: usize = 200;
 /// A client for one archive.
 #[derive(Debug)]
 pub(super) struct Archive {
-    client: reqwest::Client,
-    base: Url,
+    server: Server,
     clock: Arc<dyn Clock>,
 }
 
@@ -41,8 +40,8 @@ pub(super) struct Proved {
 impl Archive {
     /// `Invalid` where `base` is no http(s) URL.
     pub(super) fn new(base: &str, clock: Arc<dyn Clock>) -> Result<Self> {
-        let (client, base) = client(base, |builder| builder.read_timeout(SILENCE))?;
-        Ok(Self { client, base, clock })
+        let server = Server::new(base, |builder| builder.read_timeout(SILENCE))?;
+        Ok(Self { server, clock })
     }
 
     /// The file at `path`, `None` where there is none. `Data` where it does not equal its checksum twice.
@@ -88,11 +87,11 @@ impl Archive {
 
     /// The body of a 200, `None` for a 404. `Data` where it is longer than `most`.
     async fn get(&self, path: &str, most: usize) -> Result<Option<Vec<u8>>> {
-        let url = self.base.join(path).map_err(|error| Error::internal(format!("{path}: {error}")))?;
+        let url = self.server.url(path)?;
         let failed = |error: reqwest::Error| {
             Error::unavailable(format!("GET {url}: {}", causes(&error.without_url())))
         };
-        let response = self.client.get(url.clone()).send().await.map_err(failed)?;
+        let response = self.server.get(url.clone())?.send().await.map_err(failed)?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -113,13 +112,7 @@ impl Archive {
         let said: &[u8] = if status == StatusCode::OK { b"" } else { &body };
         match rate_limit::read(status.as_u16(), texts, said, self.clock.now()).verdict {
             Verdict::Answered { .. } if status == StatusCode::OK => Ok(Some(body)),
-            Verdict::Refused { until } => {
-                let message = format!("GET {url}: {}, asked too often", status.as_u16());
-                Err(until.map_or_else(
-                    || Error::new(Kind::RateLimited, message.clone()),
-                    |until| Error::rate_limited(message.clone(), until),
-                ))
-            }
+            Verdict::Refused { until } => Err(refused(&url, status, until)),
             _ => Err(failure(&url, status, &body)),
         }
     }
@@ -147,10 +140,7 @@ async fn limited(
 fn failure(url: &Url, status: StatusCode, body: &[u8]) -> Error {
     let text: String = String::from_utf8_lossy(body).chars().take(EXCERPT).collect();
     let said = format!("GET {url}: {} {text}", status.as_u16());
-    match status.as_u16() {
-        408 | 425 | 500..=599 => Error::unavailable(said),
-        _ => Error::invalid(said),
-    }
+    failure_of(status, said).unwrap_or_else(Error::invalid)
 }
 
 /// The checksum that `text` (`<sha256>  <file name>`) gives for `name`.

@@ -3,6 +3,7 @@
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use super::files::{self, DAY, Period, days, has_days, has_months, months};
+use super::rooms::Rooms;
 use super::table::{self, Table};
 use super::{BinanceArchiveAdapter, unzip};
 use crate::error::{Error, Result};
@@ -153,7 +154,7 @@ impl BinanceArchiveAdapter {
         let Some(proved) = self.archive.file(&path).await? else { return Ok(None) };
         let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
         let series = series.clone();
-        let room = self.rooms.take().await?;
+        let room = self.rooms.get_or_init(Rooms::default).take().await?;
         let parse = move || {
             let bytes = proved.body.len() as u64;
             room.with(|body| {

@@ -29,6 +29,7 @@ use self::gather::{DAY_LATE, Found, MONTH_LATE};
 use self::rooms::Rooms;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::per_process::PerProcess;
 use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched, Prices};
 use crate::records::Batch;
 use crate::series::{DataType, Series};
@@ -49,14 +50,14 @@ pub struct BinanceArchiveAdapter {
     /// Series that have files.
     known: Mutex<HashSet<Series>>,
     clock: Arc<dyn Clock>,
-    rooms: Rooms,
+    rooms: PerProcess<Rooms>,
 }
 
 impl BinanceArchiveAdapter {
     /// The archive at `base_url`, by default Binance's. `Invalid` where that is no URL. Opens nothing yet.
     pub fn new(market: Market, base_url: Option<&str>, clock: Arc<dyn Clock>) -> Result<Self> {
         let archive = Archive::new(base_url.unwrap_or(BASE_URL), Arc::clone(&clock))?;
-        Ok(Self { market, archive, known: Mutex::default(), rooms: Rooms::default(), clock })
+        Ok(Self { market, archive, known: Mutex::default(), rooms: PerProcess::default(), clock })
     }
 
     fn lineage(&self, found: &Found) -> Vec<(String, String)> {
@@ -100,6 +101,10 @@ impl DataAdapter for BinanceArchiveAdapter {
         }
         Err(Error::invalid(format!("{symbol:?} is not the name of a market in Binance's archive"))
             .with_hint("name the pair, such as BTCUSDT or BTC/USDT"))
+    }
+
+    fn resolve_weight(&self) -> u32 {
+        0
     }
 
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched> {

@@ -15,6 +15,7 @@ use self::markets::Market;
 use super::http::Http;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::per_process::PerProcess;
 use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched, Prices};
 use crate::records::Batch;
 use crate::series::DataType;
@@ -96,7 +97,8 @@ pub struct BinanceAdapter {
     http: Http,
     venue: Venue,
     quote: Option<String>,
-    markets: OnceCell<Vec<Market>>,
+    /// Asked for once: by a forked child again, as its parent may be about to.
+    markets: PerProcess<OnceCell<Arc<Vec<Market>>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -106,7 +108,7 @@ impl BinanceAdapter {
         let BinanceSettings { venue, base_url, quote } = settings;
         let base_url = base_url.as_deref().unwrap_or(venue.base_url());
         let http = Http::new(base_url, None, explain, Arc::clone(&clock))?;
-        Ok(Self { http, venue, quote, markets: OnceCell::new(), clock })
+        Ok(Self { http, venue, quote, markets: PerProcess::default(), clock })
     }
 
     /// What the source limits: the address that asks. Another server's limit is another one.
@@ -114,14 +116,18 @@ impl BinanceAdapter {
         self.http.scope(self.venue.source(), self.venue.base_url())
     }
 
-    async fn markets(&self) -> Result<&Vec<Market>> {
+    fn known(&self) -> Arc<OnceCell<Arc<Vec<Market>>>> {
+        self.markets.get_or_init(OnceCell::new)
+    }
+
+    async fn markets(&self) -> Result<Arc<Vec<Market>>> {
         let load = || async {
             let (path, query, _) = self.venue.listing();
             let query: Vec<_> = query.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
             let (body, _) = self.http.get(path, &query).await?;
-            markets::markets(&body)
+            markets::markets(&body).map(Arc::new)
         };
-        self.markets.get_or_try_init(load).await
+        Ok(Arc::clone(self.known().get_or_try_init(load).await?))
     }
 }
 
@@ -210,11 +216,11 @@ impl DataAdapter for BinanceAdapter {
     }
 
     async fn resolve(&self, symbol: &str) -> Result<String> {
-        markets::pick(self.markets().await?, symbol, self.quote.as_deref())
+        markets::pick(&self.markets().await?, symbol, self.quote.as_deref())
     }
 
     fn resolve_weight(&self) -> u32 {
-        self.venue.listing().2
+        if self.known().initialized() { 0 } else { self.venue.listing().2 }
     }
 
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched> {

@@ -18,6 +18,7 @@ use super::http::Http;
 use super::scan::scan_history;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::per_process::PerProcess;
 use crate::ports::{Capability, DataAdapter, FetchRequest, Fetched, Prices};
 use crate::secret::Secret;
 use crate::series::DataType;
@@ -65,7 +66,8 @@ pub struct CoinalyzeAdapter {
     market: MarketChoice,
     retention: Option<u32>,
     convert_to_usd: bool,
-    markets: OnceCell<Vec<Market>>,
+    /// Asked for once: by a forked child again, as its parent may be about to.
+    markets: PerProcess<OnceCell<Arc<Vec<Market>>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -87,7 +89,7 @@ impl CoinalyzeAdapter {
         )?;
         let (market, retention, convert_to_usd) =
             (settings.market, settings.retention, settings.convert_to_usd);
-        Ok(Self { http, market, retention, convert_to_usd, markets: OnceCell::new(), clock })
+        Ok(Self { http, market, retention, convert_to_usd, markets: PerProcess::default(), clock })
     }
 
     /// What the source limits: the key, as a name without secrets. Another server's limit is another one.
@@ -95,13 +97,18 @@ impl CoinalyzeAdapter {
         self.http.scope("coinalyze", BASE_URL)
     }
 
-    async fn markets(&self) -> Result<&Vec<Market>> {
+    fn known(&self) -> Arc<OnceCell<Arc<Vec<Market>>>> {
+        self.markets.get_or_init(OnceCell::new)
+    }
+
+    async fn markets(&self) -> Result<Arc<Vec<Market>>> {
         let load = || async {
             let (body, _) = self.http.get("future-markets", &[]).await?;
             serde_json::from_slice(&body)
+                .map(Arc::new)
                 .map_err(|error| Error::data(format!("the list of markets is unreadable: {error}")))
         };
-        self.markets.get_or_try_init(load).await
+        Ok(Arc::clone(self.known().get_or_try_init(load).await?))
     }
 
     fn query(&self, request: &FetchRequest) -> Result<Vec<(&'static str, String)>> {
@@ -149,7 +156,11 @@ impl DataAdapter for CoinalyzeAdapter {
     }
 
     async fn resolve(&self, symbol: &str) -> Result<String> {
-        self.market.pick(self.markets().await?, symbol)
+        self.market.pick(&self.markets().await?, symbol)
+    }
+
+    fn resolve_weight(&self) -> u32 {
+        u32::from(!self.known().initialized())
     }
 
     async fn fetch(&self, request: &FetchRequest) -> Result<Fetched> {

@@ -20,6 +20,7 @@ pub use finding::{Finding, Selection, Severity, Validation};
 pub use quarantine::{Sifted, sift};
 pub use restated::{Restatement, restated};
 pub use roll_up::RollUp;
+pub(super) use rows::impossible;
 pub use thresholds::Thresholds;
 
 /// Raised whenever a check finds something else in the same rows; part of each report and each quarantined row.

@@ -45,6 +45,12 @@ pub(super) struct Scan {
     pub(super) may_rest: bool,
 }
 
+/// The rows that cannot be true by themselves.
+pub(in crate::quality) fn impossible(batch: &Batch) -> impl Iterator<Item = usize> + '_ {
+    let columns = Columns::of(batch);
+    (0..batch.len()).filter(move |row| columns.fault(*row).is_some())
+}
+
 fn floats(batch: &Batch, index: usize) -> &[f64] {
     batch.rows().column(index).as_primitive::<Float64Type>().values()
 }
