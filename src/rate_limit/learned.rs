@@ -99,7 +99,7 @@ impl Learned {
             return;
         }
         let was = self.before.take().filter(|_| now < self.changed + 2 * period);
-        self.bounced += weight;
+        self.bounced = self.bounced.saturating_add(weight);
         self.refused = Some(used.max(1));
         let below = fresh.unwrap_or(used).saturating_sub(weight).min(self.limit);
         if let Some(limit) = was {
@@ -120,7 +120,7 @@ impl Learned {
 
     /// Another request of the same burst was refused: that much less was let through.
     pub(super) fn refuse_again(&mut self, weight: u32) {
-        self.bounced += weight;
+        self.bounced = self.bounced.saturating_add(weight);
         let Some(refused) = self.refused else { return };
         let refused = refused.saturating_sub(weight).max(1);
         self.refused = Some(refused);
@@ -148,13 +148,13 @@ impl Learned {
             return;
         }
         let step = (self.limit / STEP).max(self.most / (5 * STEP)).max(1);
-        let next = (self.limit + step).min(self.most);
+        let next = self.limit.saturating_add(step).min(self.most);
         match self.refused {
             Some(refused) if next >= refused => {
                 if now < self.changed + period * Micros::from(self.patience) {
                     return;
                 }
-                self.raise(now, (self.limit + 1).max(refused).min(self.most));
+                self.raise(now, self.limit.saturating_add(1).max(refused).min(self.most));
                 self.refused = None;
             }
             _ => self.raise(now, next),

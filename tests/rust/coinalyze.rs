@@ -123,13 +123,26 @@ async fn each_failure_has_its_kind_and_never_shows_the_key() {
 }
 
 #[tokio::test]
+async fn a_redirect_takes_the_key_nowhere() {
+    for (status, kind) in [(301, Kind::Invalid), (302, Kind::Unavailable), (307, Kind::Unavailable)] {
+        let elsewhere = serve([ok(body(""))]).await;
+        let to: &'static str = format!("Location: {}\r\n", elsewhere.url).leak();
+        let error = fetch(Answer(status, to, String::new(), None)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("base_url")), "{error}");
+        assert!(elsewhere.asked.lock().unwrap().is_empty(), "nobody else is asked");
+    }
+}
+
+#[tokio::test]
 async fn names_are_looked_up_once() {
     let market = "[{\"symbol\":\"BTCUSDT_PERP.A\",\"exchange\":\"A\",\"symbol_on_exchange\":\"BTCUSDT\",\"base_asset\":\"BTC\",\
         \"quote_asset\":\"USDT\",\"is_perpetual\":true,\"margined\":\"STABLE\",\"expire_at\":null,\"has_ohlcv_data\":true}]";
     let server = serve([ok(market)]).await;
     let adapter = adapter(&server);
     assert!(adapter.is_exact("BTCUSDT_PERP.A") && !adapter.is_exact("BTC"));
-    for _ in 0..2 {
+    for weight in [1, 0] {
+        assert_eq!(adapter.resolve_weight(), weight, "what is known costs nothing");
         assert_eq!(adapter.resolve("BTC").await.unwrap(), "BTCUSDT_PERP.A");
     }
     assert_eq!(adapter.resolve("XYZ").await.unwrap_err().kind(), Kind::Invalid);

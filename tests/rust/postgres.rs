@@ -81,6 +81,23 @@ async fn what_the_client_itself_objects_to_is_not_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_read_only_for_a_time_is_tried_again_later() {
+    let dsn = database("standby").await;
+    postgres(&dsn, moved_clock(0)).commit(KEY, &facts(0, 10)).await.unwrap();
+    let read_only = "ALTER DATABASE standby SET default_transaction_read_only = on";
+    client(&dsn).await.batch_execute(&read_only.replace("standby", &name_of(&dsn))).await.unwrap();
+    let store = postgres(&dsn, moved_clock(0));
+    assert!(store.load(KEY).await.unwrap().is_some());
+    let error = store.commit(KEY, &facts(10, 20)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+}
+
+/// The database's name.
+fn name_of(dsn: &str) -> String {
+    dsn.rsplit('/').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_make_the_tables_at_once() {
     let dsn = database("at_once").await;
     let commits = (0..16).map(|number| {

@@ -36,6 +36,10 @@ const VALUES: &[(&str, &str)] = &[
         "12: start must be a moment with a time zone, not \"2026-02-30\" (hint: such as 2026-01-01 or 2026-01-01T00:00:00Z)",
     ),
     (
+        "start: -2026-01-01",
+        "12: start must be a moment with a time zone, not \"-2026-01-01\" (hint: of the years 1 to 9999)",
+    ),
+    (
         "lake: s3://a:geheim@b/c",
         "11: lake holds a password (hint: use postgres_conn_id or minio_conn_id, or PGPASSWORD)",
     ),

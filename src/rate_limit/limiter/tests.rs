@@ -84,6 +84,43 @@ async fn a_refusal_without_an_end_is_the_windows_and_twice_that_the_next_time() 
 }
 
 #[tokio::test]
+async fn a_refusal_until_now_is_a_pause_all_the_same_and_a_longer_one_each_time() {
+    let (limiter, clock) = limiter(Vec::new(), None);
+    for milliseconds in [100, 200, 400] {
+        refuse(&limiter, Some(clock.now() - 5000));
+        let waited = limiter.acquire(ask(1, None)).await.unwrap().waited;
+        assert_eq!(waited, Duration::from_millis(milliseconds));
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_wanted_for_the_answer_to_a_probe() {
+    let (limiter, clock) = limiter(vec![COINALYZE], None);
+    refuse(&limiter, Some(clock.now() + 1000));
+    limiter.acquire(ask(1, None)).await.unwrap();
+    let before = clock.monotonic();
+    let refused = limiter.acquire(ask(1, Some(2))).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::RateLimited);
+    let waited = clock.monotonic() - before;
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test]
+async fn weights_of_any_size_are_counted() {
+    let huge = Window::rolling(u32::MAX, Duration::from_secs(60));
+    let (limiter, _) = limiter(vec![huge], None);
+    for weight in [u32::MAX, 1, u32::MAX / 2] {
+        limiter.acquire(ask(weight, None)).await.unwrap();
+        let quotas = [Quota { used: Some(u32::MAX), ..Quota::default() }];
+        let verdict = Verdict::Refused { until: None };
+        limiter.report(Feedback { epoch: None, weight, verdict, quotas: &quotas });
+        limiter.report(Feedback { epoch: None, weight, verdict, quotas: &[] });
+        limiter.acquire(ask(1, None)).await.unwrap();
+        limiter.report(Feedback { epoch: None, weight: 1, verdict: ANSWERED, quotas: &[] });
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_waiter_gives_its_place_back() {
     let (limiter, clock) = limiter(vec![COINALYZE], None);
     limiter.try_acquire(40).unwrap().unwrap();
