@@ -6,6 +6,7 @@ use super::naming::check;
 use crate::coverage::{Coverage, State};
 use crate::error::{Error, Result};
 use crate::ports::{Checkpoint, CheckpointStore};
+use crate::series::Series;
 use crate::time_range::{Millis, TimeRange, iso};
 
 const FORMAT: u32 = 1;
@@ -65,6 +66,9 @@ pub async fn import(store: &dyn CheckpointStore, document: &str) -> Result<u64> 
         let Entry { series, generation, cursor, fingerprint, .. } = entry;
         let delta = Checkpoint { generation, coverage, cursor, fingerprint };
         check(&series, &delta)?;
+        if series.matches('/').count() == 3 {
+            series.parse::<Series>().map_err(|error| error.context(&series))?;
+        }
         deltas.push((series.into(), delta));
     }
     for result in store.commit_all(&deltas).await {

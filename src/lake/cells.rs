@@ -108,21 +108,30 @@ impl Cells for BronzeWriter {
     }
 
     async fn trim(&self, series: &Series, cell: TimeRange, range: TimeRange) -> Result<()> {
+        self.take_out(series, Object::cell(cell), range).await
+    }
+
+    async fn trim_chunk(&self, series: &Series, chunk: TimeRange, range: TimeRange) -> Result<()> {
+        self.take_out(series, Object::chunk(chunk), range).await
+    }
+}
+
+impl BronzeWriter {
+    /// Removes the rows of `range` from `object`.
+    async fn take_out(&self, series: &Series, object: Object, range: TimeRange) -> Result<()> {
         let attempt = || async {
-            let held = self.look(series, Object::cell(cell)).await?;
+            let held = self.look(series, object).await?;
             let kept = held.rows.select(|at| !range.contains(at))?;
             if kept.len() == held.rows.len() {
                 return Ok(());
             }
             // An empty object stays: nobody can delete one on a condition.
-            self.replace(series, cell, &held, &kept, &[], &held.asked).await.map(drop)
+            self.replace(series, object.range, &held, &kept, &[], &held.asked).await.map(drop)
         };
-        let _turn = self.turns.take(&key(series, Object::cell(cell))).await;
+        let _turn = self.turns.take(&key(series, object)).await;
         repeat(&RACE, &*self.clock, attempt).await
     }
-}
 
-impl BronzeWriter {
     /// Puts `rows` into `object`; whether it could: a chunk may be gone.
     async fn put(
         &self,

@@ -20,6 +20,11 @@ const STAGED: &str = "staged=";
 const WIDTH: usize = 8;
 
 impl BronzeWriter {
+    /// The address of everything.
+    pub(super) fn uri(&self) -> String {
+        self.objects.uri("")
+    }
+
     /// The address of the folder that holds the rows of `series`, ending in a slash.
     pub fn address(&self, series: &Series) -> String {
         self.objects.uri(&folder(series))

@@ -60,7 +60,8 @@ pub struct Compaction {
 }
 
 impl SilverWriter {
-    /// Under `url`, `file:///lake/silver`, an absolute path, or `s3://bucket/prefix`. Opens nothing yet.
+    /// Under `url`, `file:///lake/silver`, an absolute path, or `s3://bucket/prefix`. Opens nothing yet. `Invalid` where
+    /// bronze lies there: who reads the folder would find each row twice.
     pub fn open(
         url: &str,
         settings: S3Settings,
@@ -68,7 +69,12 @@ impl SilverWriter {
         bronze: Arc<BronzeWriter>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        Ok(Self { bronze, objects: open(url, settings, Arc::clone(&clock))?, encoding, clock })
+        let objects = open(url, settings, Arc::clone(&clock))?;
+        if objects.uri("") == bronze.uri() {
+            return Err(Error::invalid(format!("silver and bronze both lie in {}", bronze.uri()))
+                .with_hint("give silver a folder or prefix of its own"));
+        }
+        Ok(Self { bronze, objects, encoding, clock })
     }
 
     /// The address of the folder that holds the rows of `series`, ending in a slash.

@@ -87,4 +87,7 @@ pub trait Cells: Send + Sync {
 
     /// Removes the rows of `range` from `cell`, which a chunk holds now.
     async fn trim(&self, series: &Series, cell: TimeRange, range: TimeRange) -> Result<()>;
+
+    /// Removes the rows of `range` from `chunk`, one that is not committed; they lie elsewhere now.
+    async fn trim_chunk(&self, series: &Series, chunk: TimeRange, range: TimeRange) -> Result<()>;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch};
-use arrow_cast::cast;
+use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType as ArrowType, Field, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PySequence, PyTuple};
@@ -72,7 +72,7 @@ impl Batch {
     }
 }
 
-/// Rows of whatever an author's adapter returns; `None` is no rows.
+/// Rows of whatever an author gives; `None` is no rows.
 pub(super) fn from_python(rows: &Bound<'_, PyAny>, data_type: DataType) -> PyResult<records::Batch> {
     if rows.is_none() {
         return Ok(records::Batch::empty(data_type));
@@ -137,9 +137,24 @@ fn column(data_type: DataType, batch: &RecordBatch, field: &Field) -> Result<Arr
     {
         return Err(Error::data("ts must be a timestamp with time zone, or int64 milliseconds UTC"));
     }
-    let cast = cast(array, field.data_type());
+    // What does not fit is an error, not a null.
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let cast = cast_with_options(array, field.data_type(), &strict);
     let cast = cast.map_err(|error| Error::data(format!("column {:?}: {error}", field.name())))?;
-    Ok(if field.is_nullable() { without_nan(cast) } else { cast })
+    if !field.is_nullable() && cast.null_count() > 0 && field.name() == TS {
+        return Err(Error::data("a row has no ts"));
+    }
+    Ok(if field.is_nullable() { without_nan(cast) } else { without_null(cast) })
+}
+
+/// What a row must have and lacks is NaN: such a row cannot be true, and the others can.
+fn without_null(array: ArrayRef) -> ArrayRef {
+    match array.as_primitive_opt::<Float64Type>() {
+        Some(values) if values.null_count() > 0 => {
+            Arc::new(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect::<Float64Array>())
+        }
+        _ => array,
+    }
 }
 
 /// NaN is how much of Python says that a value is missing.
@@ -225,10 +240,10 @@ fn build<'py>(
                 held.iter().map(PyAnyMethods::extract).collect::<PyResult<Vec<Option<f64>>>>()?,
             )),
         };
-        if array.null_count() > 0 && !field.is_nullable() {
+        if !array.is_empty() && array.null_count() == array.len() && !field.is_nullable() {
             return Err(lack(field.name()).into());
         }
-        columns.push(if field.is_nullable() { without_nan(array) } else { array });
+        columns.push(if field.is_nullable() { without_nan(array) } else { without_null(array) });
     }
     Ok(records::Batch::new(data_type, ts, columns)?)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyMapping, PyTuple};
 use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 
 use super::adapter::FetchRequest;
@@ -93,6 +93,18 @@ pub(super) struct ForeignAdapter {
 
 const UNLIMITED: Capability = Capability { prices: Prices::flat(1000, 1), retention_bars: None };
 
+/// `Invalid` for a misspelt field: pages of another size than the source's would leave holes.
+fn known(capability: &Bound<'_, PyDict>) -> PyResult<()> {
+    let fields = ["rows_per_request", "weight", "prices", "retention_bars"];
+    for name in capability.keys() {
+        if !name.extract::<String>().is_ok_and(|name| fields.contains(&&*name)) {
+            let message = format!("capability has no field {}", name.repr()?);
+            return Err(Error::invalid(message).with_hint(format!("it has {}", fields.join(", "))).into());
+        }
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl DataAdapter for ForeignAdapter {
     fn source(&self) -> &str {
@@ -106,6 +118,9 @@ impl DataAdapter for ForeignAdapter {
                 return Ok(UNLIMITED);
             }
             let given = object.call_method1("capability", (data_type.name(), timeframe.to_string()))?;
+            if let Ok(given) = given.cast::<PyDict>() {
+                known(given)?;
+            }
             let field = |name: &str| -> PyResult<Option<u32>> {
                 given.get_item(name).map_or(Ok(None), |value| value.extract())
             };
@@ -143,27 +158,7 @@ impl DataAdapter for ForeignAdapter {
         let request = FetchRequest(request.clone());
         let arguments =
             move |py: Python<'_>| Ok((PyTuple::new(py, [Bound::new(py, request)?])?.unbind(), None));
-        let convert = move |answer: &Bound<'_, PyAny>| {
-            // Rows alone, or an object that says more of them: see `quant_framework.ingestion.adapters.Fetched`.
-            let Ok(truncated) = answer.getattr("truncated") else {
-                let batch = batch::from_python(answer, data_type)?;
-                return Ok(Fetched {
-                    batch,
-                    bytes: 0,
-                    truncated: false,
-                    quotas: Vec::new(),
-                    lineage: Vec::new(),
-                });
-            };
-            Ok(Fetched {
-                batch: batch::from_python(&answer.getattr("rows")?, data_type)?,
-                bytes: 0,
-                truncated: truncated.extract()?,
-                quotas: Vec::new(),
-                lineage: answer.getattr("lineage")?.extract::<BTreeMap<_, _>>()?.into_iter().collect(),
-            })
-        };
-        self.foreign.call("fetch", arguments, convert).await
+        self.foreign.call("fetch", arguments, move |answer| fetched(answer, data_type)).await
     }
 
     fn resolve_weight(&self) -> u32 {
@@ -315,6 +310,26 @@ impl CheckpointStore for ForeignStore {
         let arguments = move |py: Python<'_>| Ok((PyTuple::new(py, [key])?.unbind(), None));
         self.0.call("reset", arguments, |answer| answer.extract()).await
     }
+}
+
+/// What `fetch` has answered: rows alone, or an object that says more of them, see
+/// `quant_framework.ingestion.adapters.Fetched`. `Data` for `None`: a `return` that was forgotten must not settle a range
+/// as empty.
+fn fetched(answer: &Bound<'_, PyAny>, data_type: DataType) -> PyResult<Fetched> {
+    let (mut rows, mut truncated, mut lineage) = (answer.clone(), false, BTreeMap::new());
+    if let Ok(is_truncated) = answer.getattr("truncated") {
+        rows = answer.getattr("rows")?;
+        truncated = is_truncated.extract()?;
+        let items = PyDict::new(answer.py());
+        items.update(answer.getattr("lineage")?.cast::<PyMapping>()?)?;
+        lineage = items.extract()?;
+    }
+    if rows.is_none() {
+        let hint = "return [] where the source has no rows";
+        return Err(Error::data("fetch returned None").with_hint(hint).into());
+    }
+    let batch = batch::from_python(&rows, data_type)?;
+    Ok(Fetched { batch, bytes: 0, truncated, quotas: Vec::new(), lineage: lineage.into_iter().collect() })
 }
 
 /// A limiter written in Python: `acquire(weight)`; `report(event, until)` if it has one. What the source refuses is

@@ -184,6 +184,7 @@ impl Pipeline {
             allowed()?;
             self.parts.writer.remove(&task.series, left).await?;
         }
+        self.trim(task, answer.range).await?;
         let coverage = quality::facts(answer.fetched.batch.ts(), answer.range, &task.series);
         let delta = delta(generation, &task.fingerprint, coverage);
         Ok(Some(Written { range: answer.range, counts, bytes, delta }))
@@ -207,6 +208,16 @@ impl Pipeline {
         }
         counts.rows = receipt.rows;
         Ok((receipt.bytes, receipt.rows > 0))
+    }
+
+    /// Takes the rows of `range` out of chunks that reach beyond it and are not committed: each row lies in the lake once.
+    async fn trim(&self, task: &Task, range: TimeRange) -> Result<()> {
+        let Some(cells) = self.parts.writer.cells() else { return Ok(()) };
+        for chunk in task.left_in(range) {
+            self.claims.check(&task.key)?;
+            cells.trim_chunk(&task.series, chunk, range).await?;
+        }
+        Ok(())
     }
 
     /// The rest of the sentence: commit, report.

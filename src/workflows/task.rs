@@ -155,9 +155,14 @@ impl Task {
         superseded.into_iter().filter(|chunk| *chunk != range || !has_own_object).collect()
     }
 
-    /// Chunks that a killed run has left.
+    /// Chunks that are not committed: those that a killed run has left, or of what was forgotten.
     pub(super) fn left(&self) -> Vec<TimeRange> {
         self.lake().left.clone()
+    }
+
+    /// Those of them in which rows of `range` may lie.
+    pub(super) fn left_in(&self, range: TimeRange) -> Vec<TimeRange> {
+        self.lake().left.iter().filter(|chunk| chunk.intersect(range).is_some()).copied().collect()
     }
 
     /// Cells in which a killed run may have left rows of `range`.

@@ -131,6 +131,58 @@ def test_a_forked_child_works_after_its_parent_has_used_the_runtime(exchange, tm
     assert (tmp_path / "child" / "lake").is_dir()
 
 
+def test_an_adapter_goes_on_in_a_forked_child(exchange):
+    code = BACKFILL + textwrap.dedent(
+        """
+        from quant_framework.ingestion.adapters import BinanceAdapter, FetchRequest
+        adapter = BinanceAdapter("spot", sys.argv[1])
+        async def ask():
+            request = FetchRequest("binance/ohlcv/BTCUSDT/1h", START, START + timedelta(hours=9))
+            assert len(await asyncio.wait_for(adapter.fetch(request), 30)) == 9
+            assert await asyncio.wait_for(adapter.resolve("ETH"), 30) == "ETHUSDT"
+        asyncio.run(ask())
+        child = os.fork()
+        asyncio.run(ask())
+        if child:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """
+    )
+    done = run(code, exchange.url)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_forked_child_holds_no_lock_of_its_parent(tmp_path):
+    code = BACKFILL + textwrap.dedent(
+        """
+        import threading
+        store, commits = LocalCheckpointStore(sys.argv[1]), []
+        ended = threading.Event()
+        def commit():
+            while not ended.is_set():
+                at = START + timedelta(hours=2 * len(commits))
+                store.commit_sync("a/ohlcv/X/1h", [(at, at + timedelta(hours=1))])
+                commits.append(at)
+        worker = threading.Thread(target=commit)
+        worker.start()
+        reader, writer = os.pipe()
+        # Enough that one of them is forked while the lock is held; they live until the parent is done.
+        for _ in range(50):
+            if os.fork() == 0:
+                os.close(writer)
+                os.read(reader, 1)
+                os._exit(0)
+            before = len(commits)
+            while len(commits) < before + 2:
+                pass
+        ended.set()
+        worker.join()
+        os.close(writer)
+        """
+    )
+    done = run(code, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
 def test_short_runs_end_cleanly(exchange, tmp_path):
     code = BACKFILL + textwrap.dedent(
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import ClassVar
 
 import pandas
@@ -13,9 +13,10 @@ import pyarrow.parquet
 import pytest
 
 from conftest import END, START
-from quant_framework.errors import UnavailableError
+from quant_framework.errors import RateLimitedError, UnavailableError
 from quant_framework.ingestion.adapters import CoinalyzeAdapter, Fetched
 from quant_framework.ingestion.backfill import MemoryCheckpointStore
+from quant_framework.ingestion.rate_limit import PRESETS, documented
 from quant_framework.ingestion.writers import BronzeWriter
 
 NAMES = ["ts", "open", "high", "low", "close", "volume"]
@@ -245,3 +246,108 @@ async def test_an_answer_may_say_that_it_was_cut_short_and_where_it_came_from(ma
     assert store.load_sync("mine/ohlcv/BTC/1h").fingerprint == "mine/v2"
     file = next((tmp_path / "lake").rglob("*.parquet"))
     assert pyarrow.parquet.read_metadata(file).metadata[b"quant_framework.endpoint"] == b"somewhere"
+
+
+async def fetched(fetch, make, exchange, context, **options) -> dict:
+    adapter = type("Mine", (Adapter,), {"fetch": lambda self, request: fetch(request)})("dicts")
+    return await make(exchange, **{"adapter": adapter, "symbols": ["X"]} | options).execute(context)
+
+
+async def test_a_return_that_was_forgotten_settles_nothing(make, exchange, context):
+    store = MemoryCheckpointStore()
+    result = await fetched(lambda _: None, make, exchange, context, checkpoint_store=store)
+    assert result["status"] == "failed"
+    assert "fetch returned None" in result["errors"][0]["message"]
+    assert store.load_sync("mine/ohlcv/X/1h") is None
+    assert (await fetched(rows_of, make, exchange, context, checkpoint_store=store))["records_written"] == 14 * 24
+
+
+async def test_an_answer_that_says_no_more_than_that_it_was_cut_short(make, exchange, context):
+    result = await fetched(lambda asked: Fetched(rows_of(asked)[:50], truncated=True), make, exchange, context)
+    assert (result["status"], result["records_written"]) == ("success", 14 * 24)
+
+
+class Misspelt(Adapter):
+    def capability(self, data_type, timeframe):
+        return {"rows_per_requests": 10}
+
+
+async def test_a_misspelt_capability_is_refused(make, exchange, context):
+    result = await make(exchange, adapter=Misspelt("dicts"), symbols=["X"]).execute(context)
+    assert result["status"] == "failed"
+    assert "capability has no field 'rows_per_requests'" in result["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_value_that_is_missing_costs_its_row_alone(shape, make, exchange, context):
+    def fetch(request):
+        rows = rows_of(request)
+        rows[7]["close"] = float("nan") if shape == "pandas" else None
+        return SHAPES[shape](rows)
+
+    result = await fetched(fetch, make, exchange, context)
+    counts = (result["status"], result["records_written"], result["rows_quarantined"])
+    assert counts == ("success", 14 * 24 - 2, 2), result["errors"]  # two chunks of a week
+
+
+@pytest.mark.parametrize("shape", ["dicts", "columns", "arrow", "pandas"])
+async def test_a_column_that_nobody_knows_is_an_error(shape, make, exchange, context):
+    def fetch(request):
+        return SHAPES[shape]([row | {"taker_volume": 1.0} for row in rows_of(request)])
+
+    if shape == "columns":
+        fetch = lambda asked: SHAPES[shape](rows_of(asked)) | {"taker_volume": []}  # noqa: E731
+    result = await fetched(fetch, make, exchange, context)
+    assert result["status"] == "failed"
+    assert "taker_volume" in result["errors"][0]["message"]
+
+
+async def test_a_value_that_is_no_number_is_an_error_and_not_a_null(make, exchange, context):
+    def fetch(request):
+        return pandas.DataFrame([row | {"trade_count": "1,234"} for row in rows_of(request)])
+
+    result = await fetched(fetch, make, exchange, context)
+    assert (result["status"], result["records_written"]) == ("failed", 0)
+    assert "trade_count" in result["errors"][0]["message"]
+
+
+async def test_other_data_types_keep_what_cannot_be_true_apart_as_well(make, exchange, context):
+    def fetch(request):
+        rows = [{"ts": row["ts"], "oi_close": 1.0} for row in rows_of(request)]
+        rows[3]["oi_close"], rows[4]["oi_close"] = float("nan"), -1.0
+        return rows
+
+    store = MemoryCheckpointStore()
+    options = {"data_types": ["open_interest"], "checkpoint_store": store}
+    result = await fetched(fetch, make, exchange, context, **options)
+    assert (result["status"], result["rows_quarantined"]) == ("success", 4)
+    bar = START + timedelta(hours=3)
+    assert store.load_sync("mine/open_interest/X/1h").empty[0] == (bar, bar + timedelta(hours=2)), "a gap that is known"
+
+
+class Limiter:
+    """Knows nothing of refusals."""
+
+    def acquire(self, weight):
+        return 0.0
+
+
+async def test_a_refusal_is_heeded_whatever_the_limiter(make, exchange, context):
+    asked = []
+
+    def fetch(request):
+        asked.append(request)
+        raise RateLimitedError("enough", until=datetime.now(timezone.utc) + timedelta(hours=1))
+
+    for limiter in (Limiter(), None):
+        asked.clear()
+        options = {"rate_limiter": limiter, "max_wait": 5, "concurrency": 1}
+        result = await fetched(fetch, make, exchange, context, **options)
+        assert (result["status"], len(asked)) == ("parked", 1)
+
+
+def test_an_authors_own_limits_come_before_those_that_we_know_of():
+    own = {"windows": [(2, 60)]}
+    named = type("Okx", (Adapter,), {"source": "okx", "rate_limit": own})
+    assert documented(named("dicts")) == own
+    assert documented(type("Okx", (Adapter,), {"source": "okx"})("dicts")) == PRESETS["okx"]

@@ -34,8 +34,8 @@ RETENTION = 2000
 class Fetched(NamedTuple):
     """What an adapter of an author's own may answer instead of rows alone."""
 
-    rows: Rows | None
-    """``None`` for none."""
+    rows: Rows
+    """``[]`` for none."""
     truncated: bool = False
     """The source cut the answer short: what lies after the last row is asked for again."""
     lineage: Mapping[str, str] = MappingProxyType({})

@@ -184,7 +184,7 @@ class SharedRateLimiter(AdaptiveRateLimiter):
 
 
 def documented(adapter: Any) -> RateLimitOptions:
-    """What a source documents, in ``PRESETS`` or in the adapter's own ``rate_limit``.
+    """What a source documents: in the adapter's own ``rate_limit``, else in ``PRESETS``.
 
     Args:
         adapter: of the source.
@@ -195,7 +195,7 @@ def documented(adapter: Any) -> RateLimitOptions:
     """
     name = getattr(adapter, "limited_as", getattr(adapter, "source", ""))
     own: RateLimitOptions | None = getattr(adapter, "rate_limit", None)
-    return PRESETS.get(name) or own or {}
+    return own or PRESETS.get(name) or {}
 
 
 def preset(source: str, **options: Unpack[RateLimitOptions]) -> AdaptiveRateLimiter:

@@ -61,8 +61,10 @@ class IDataAdapter(Protocol):
         """Name of the source, the first part of its series' keys; an attribute will do."""
         ...
 
-    def fetch(self, request: FetchRequest, /) -> Answer[Rows | Fetched | None]:
-        """The rows of ``request``; ``None`` for none, or ``Fetched`` where there is more to say.
+    def fetch(self, request: FetchRequest, /) -> Answer[Rows | Fetched]:
+        """The rows of ``request``, or ``Fetched`` where there is more to say; ``[]`` where the source has none.
+
+        ``None`` is refused: a ``return`` that was forgotten must not settle the range as empty.
 
         Asks once, without waiting for quota and without retries: both are the workflow's.
 

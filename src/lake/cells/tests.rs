@@ -120,6 +120,20 @@ async fn trimming_removes_the_rows_that_a_chunk_holds_now_and_no_others() {
     assert_eq!(lake.held(&series()).await.unwrap().cells, [cell]);
 }
 
+#[tokio::test]
+async fn a_chunk_is_trimmed_too_and_one_that_is_gone_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    lake.write(&series(), range(0, 3), &fetched(&[(0, 1.0), (1, 1.0), (2, 1.0)])).await.unwrap();
+    lake.write(&series(), range(1, 2), &fetched(&[(1, 5.0)])).await.unwrap();
+    for _ in 0..2 {
+        lake.trim_chunk(&series(), range(0, 3), range(1, 2)).await.unwrap();
+    }
+    assert_eq!(rows(&lake).await, [(0, 1.0), (1, 5.0), (2, 1.0)]);
+    lake.trim_chunk(&series(), range(7, 9), range(0, 9)).await.unwrap();
+    assert_eq!(lake.held(&series()).await.unwrap().chunks, [range(0, 3), range(1, 2)]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixteen_writers_of_one_cell_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
