@@ -9,7 +9,7 @@ pub use rows::{Column, Field, Number, Validity};
 pub use table::scan_table;
 
 use self::rows::Rows;
-use super::digits::digits;
+use super::digits::{EXACT, FITTING, digits, quotient};
 use crate::error::{Error, Result};
 
 /// One element of the answer.
@@ -51,14 +51,8 @@ struct Digits {
     plain: bool,
 }
 
-const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
-    1e19, 1e20, 1e21, 1e22,
-];
-/// Whole numbers up to here are exact as f64.
-const EXACT: u64 = 1 << 53;
-/// So many digits fit in a u64 whatever they are.
-const FITTING: usize = 19;
+/// No more room than this is made on the word of one row.
+const ROOM: usize = 1 << 16;
 /// Nesting of a value that is passed over.
 const DEEPEST: u32 = 64;
 
@@ -297,9 +291,9 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn float(&mut self) -> Scan<f64> {
         let number = self.number()?;
-        if number.plain && number.mantissa <= EXACT && number.fraction < POWERS.len() {
-            // Both are exact, so their quotient is rounded once.
-            let value = number.mantissa as f64 / POWERS[number.fraction];
+        if number.plain
+            && let Some(value) = quotient(number.mantissa, number.fraction)
+        {
             return Ok(if number.negative { -value } else { value });
         }
         self.nearest(number.start)

@@ -3,7 +3,7 @@
 
 use chrono::NaiveDateTime;
 
-use super::super::digits::digits;
+use super::super::digits::{FITTING, digits, quotient};
 use crate::error::{Error, Result};
 use crate::time_range::Millis;
 
@@ -40,14 +40,6 @@ struct Stopped;
 
 type Read<T> = std::result::Result<T, Stopped>;
 
-const POWERS: [f64; 20] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
-    1e19,
-];
-/// Whole numbers up to here are exact as f64.
-const EXACT: u64 = 1 << 53;
-/// So many digits fit in a u64 whatever they are.
-const FITTING: usize = 19;
 /// The shortest plausible row of klines, for the room that columns take.
 const SHORT_ROW: usize = 90;
 /// Later than 2001 in milliseconds and in microseconds; ten times that is the other unit or nonsense.
@@ -204,11 +196,13 @@ impl<'a> Reader<'a> {
             self.at += 1;
             fraction = self.digits(&mut mantissa);
         }
-        let plain = whole > 0 && whole + fraction <= FITTING && mantissa <= EXACT;
-        if plain && self.body.get(self.at) == Some(&b',') {
+        if whole > 0
+            && whole + fraction <= FITTING
+            && self.body.get(self.at) == Some(&b',')
+            && let Some(value) = quotient(mantissa, fraction)
+        {
             self.at += 1;
-            // Both are exact, so their quotient is rounded once.
-            return Ok(mantissa as f64 / POWERS[fraction]);
+            return Ok(value);
         }
         self.nearest(start)
     }

@@ -1,5 +1,7 @@
 //! Columns that grow by the row.
 
+use super::ROOM;
+
 /// What a field's numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Number {
@@ -31,9 +33,6 @@ pub enum Column {
 
 /// Which rows hold a value; `None`: all do.
 pub type Validity = Option<Vec<bool>>;
-
-/// No more room than this is made on the word of one row.
-const ROOM: usize = 1 << 16;
 
 /// Columns that grow by one row at a time.
 pub(super) struct Rows<'f> {

@@ -1,10 +1,7 @@
 //! Bodies of the shape `[[1, "2.5", ...], ...]`: rows of values by place, with or without quotes.
 
-use super::{Column, Expected, Number, Scan, Scanner, Stopped};
+use super::{Column, Expected, Number, ROOM, Scan, Scanner, Stopped};
 use crate::error::Result;
-
-/// No more room than this is made on the word of one row.
-const ROOM: usize = 1 << 16;
 
 /// The rows of `body` as columns: `places` says what the first, second, ... value of a row is, `None` what is passed
 /// over, and so is what comes after. Numbers are exact. `Data`, with the byte offset, where it is not such a body, where
