@@ -78,8 +78,9 @@ def test_the_rate_limit_page_runs(tmp_path, capsys):
     assert "key" not in names["scope"]
 
 
-def test_the_processing_page_runs(lake_of_hours, capsys):
-    names = run_snippets("docs/processing.md", 4, LAKE=lake_of_hours.url, START=START, END=END)
+def test_the_processing_page_runs(lake_of_hours, tmp_path, capsys):
+    derived = {name: (tmp_path / name.lower()).as_uri() for name in ("MERGED", "DAILY")}
+    names = run_snippets("docs/processing.md", 4, LAKE=lake_of_hours.url, START=START, END=END, **derived)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "14 0 0"
     assert shown[1:3] == ["[0, 1, 0] [2, 1]", "BTC/USDT:USDT BTC-USDT-SWAP inverse"]
