@@ -13,9 +13,9 @@ help: ## show this help
 
 $(STAMPS)/setup: requirements/dev.lock
 	@for python in python3.13 python3.12 python3.11 python3.10 python3; do \
-	  exe=$$($$python -c 'import sys; assert (3, 10) <= sys.version_info < (3, 15); print(sys.executable)' 2>/dev/null) && break; \
+	  exe=$$($$python -c 'import sys; assert (3, 10) <= sys.version_info < (3, 14); print(sys.executable)' 2>/dev/null) && break; \
 	done; \
-	if [ -z "$$exe" ]; then echo "error: need python3 between 3.10 and 3.14 on the PATH" >&2; exit 1; fi; \
+	if [ -z "$$exe" ]; then echo "error: need python3 between 3.10 and 3.13 on the PATH" >&2; exit 1; fi; \
 	echo "set-up with $$exe"; test -x $(PYTHON) || "$$exe" -m venv .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check "uv>=0.9"
 	@$(PYTHON) -m uv pip sync --quiet --python $(PYTHON) requirements/dev.lock

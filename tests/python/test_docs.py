@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -12,8 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from documents import ROOT, Block, blocks, pages, read
-from quant_framework._core import check_config
-from quant_framework.cli import parser
+from quant_framework import settings
+from quant_framework._core import check_config, config_schema
+from quant_framework.cli import main, parser, program
 
 LINK = re.compile(r"(?<!!)\[[^]\n]*\]\(([^)\s]+)\)")
 URL = re.compile(r"https?://[^\s`'\"<>)\]},]+")
@@ -110,6 +112,25 @@ def test_commands_in_pages_are_what_the_command_line_takes(capsys):
     assert seen >= set(commands()), "every command is shown somewhere"
 
 
+def test_the_command_line_says_which_commands_it_has():
+    said = program.__doc__.partition("``.")[0].partition("``quant-framework ")[2]
+    assert sorted(said.replace("\n", " ").replace(" ", "").split("|")) == sorted(commands())
+
+
+def test_commands_that_find_no_series_end_as_operations_says(tmp_path, capsys):
+    (row,) = [line for line in read("docs/operations.md").splitlines() if line.startswith("| 2 |")]
+    series = "coinalyze/ohlcv/NONE/1h"
+    named = re.findall(r"`(\w+)`", row)
+    assert {"gaps", "coverage", "repair", "validate", "forget"} <= set(named)
+    for name in named:
+        what = [series] if name == "forget" else ["--series", series]
+        what += ["--start", "2026-10-01", "--end", "2026-11-01"] if name == "gaps" else []
+        places = ["--checkpoint", (tmp_path / "none").as_uri()]
+        lake = ["--lake", (tmp_path / "lake").as_uri()] if name in ("validate", "repair") else []
+        assert main([name, *what, *places, *lake]) == 2, name
+        assert capsys.readouterr().err.startswith("error: "), name
+
+
 def whole_file(text: str) -> str:
     """A YAML snippet as a whole file: of tasks alone, a DAG of them."""
     if re.search(r"^(dags|defaults):", text, re.MULTILINE):
@@ -125,6 +146,84 @@ def test_yaml_in_pages_is_right():
         checked = check_config([(f"{block.page}:{block.line}", whole_file(block.text))], {})
         assert not checked["problems"], [problem["text"] for problem in checked["problems"]]
         assert checked["dags"]
+
+
+def test_the_keys_of_builders_are_in_the_table():
+    rows = dict(
+        re.findall(r"^\| `?(every DAG|backfill|incremental|repair)`? \| (.*) \|$", read("docs/yaml.md"), re.MULTILINE)
+    )
+    assert len(rows) == 4
+    parts = config_schema()["$defs"]
+    known = {name: set(parts[name]["properties"]) for name in ("tasks", "backfill", "incremental", "repair")}
+    every = known["tasks"]
+    for kind, own in (
+        ("backfill", known["backfill"] - every),
+        ("incremental", known["incremental"] - known["backfill"]),
+        ("repair", known["repair"] - known["backfill"]),
+    ):
+        assert own - set(re.findall(r"[a-z_]+", rows[kind])) == set(), kind
+
+
+def test_the_variable_of_every_source_is_named():
+    page = read("docs/sources.md")
+    for source in settings.BUILT_IN:
+        assert f"`QUANT_FRAMEWORK_{settings.base_url_option(source.name).upper()}`" in page, source.name
+
+
+def test_guides_begin_with_what_the_reader_can_do_after_them():
+    guides = [page for page in pages() if re.fullmatch(r"docs/[\w-]+\.md", page) and page != "docs/index.md"]
+    assert len(guides) > 15
+    assert [page for page in guides if not read(page).split("\n\n")[1].startswith("After this page you ")] == []
+
+
+def test_numbers_that_pages_and_code_share_are_the_same():
+    simulated = (ROOT / "tests/rust/quota_simulation.rs").read_text("utf-8").partition("fn a_known_limit_is_used_up")[2]
+    least = re.search(r"used >= 0\.(\d\d)", simulated)[1]
+    assert f"at least {least} % of what is allowed" in read("README.md")
+    most = re.search(r"lines <= (\d+)", (ROOT / "tests/architecture.rs").read_text("utf-8"))[1]
+    assert f"a test refuses more than {most}" in read("CONTRIBUTING.md")
+    (tried,) = {
+        tuple(re.findall(r"Python 3\.(\d+) to 3\.(\d+)", read(page)))
+        for page in ("README.md", "docs/first-backfill.md")
+    }
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    classified = [int(minor) for minor in re.findall(r":: 3\.(\d+)\"", project)]
+    assert tried == ((str(min(classified)), str(max(classified))),)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert f"(3, {min(classified)}) <= sys.version_info < (3, {max(classified) + 1})" in makefile
+
+
+def test_the_first_backfill_installs_what_it_imports():
+    page = "docs/first-backfill.md"
+    shells = "\n".join(block.text for block in blocks(page, "sh"))
+    installed = set(" ".join(re.findall(r"^pip install ([^#\n]+)", shells, re.MULTILINE)).split())
+    imported = {
+        name for block in blocks(page, "python") for name in re.findall(r"^import (\w+)", block.text, re.MULTILINE)
+    }
+    assert imported == {"duckdb", "pandas", "polars"}
+    assert imported <= installed
+    order = [
+        shells.index(line)
+        for line in ("mkdir -p $AIRFLOW_HOME/dags", "airflow dags reserialize", "airflow dags unpause")
+    ]
+    assert order == sorted(order), "a DAG can be named once its file has been read"
+
+
+def test_airflow_takes_the_options_of_the_first_backfill(tmp_path):
+    (text,) = [block.text for block in blocks("docs/first-backfill.md", "ini")]
+    (tmp_path / "airflow.cfg").write_text(text)
+    told = "from quant_framework.airflow.config import option; print(option('lake'), option('checkpoint'))"
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("QUANT_", "AIRFLOW_"))}
+    variables |= {"AIRFLOW_HOME": str(tmp_path), "HOME": "/home/reader"}
+    done = subprocess.run([sys.executable, "-c", told], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == ["file:///home/reader/market/bronze", "file:///home/reader/market/checkpoints"]
+
+
+def test_code_for_the_phase_3_layout_is_whole():
+    *_, snippet = blocks("docs/migration.md", "python")
+    names: dict[str, object] = {}
+    exec(snippet.text, names)
+    assert "workflow" in names
 
 
 def test_every_block_says_what_it_is():

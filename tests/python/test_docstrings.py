@@ -10,6 +10,10 @@ import pytest
 
 from documented import REFERENCE, THINGS, Docstring, described, is_error, parameters, resolve
 from quant_framework import _core
+from quant_framework.ingestion.checkpoint_stores import MinIOCheckpointStore
+from quant_framework.ingestion.s3 import s3_settings
+from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.dag_builders import DagFactory
 
 CALLED = [thing for thing in THINGS if inspect.isclass(thing.object) or inspect.isroutine(thing.object)]
 AUTHORS = ("ingestion", "orchestration", "testing", "airflow", "errors", "_core")
@@ -78,6 +82,20 @@ def test_every_argument_is_described_there_or_where_the_docstring_points():
         }
         wrong += [f"{thing.path}: {name}" for name in sorted(own - described(thing.object))]
     assert wrong == []
+
+
+@pytest.mark.parametrize("store", [BronzeWriter, MinIOCheckpointStore])
+def test_the_variables_that_stand_in_for_arguments_are_named(store):
+    read = set(re.findall(r'"((?:AWS|MINIO)_\w+)"', inspect.getsource(s3_settings)))
+    assert len(read) > 10
+    assert {name for name in read if f"``{name}``" not in store.__doc__} == set()
+    assert "session_token" in Docstring.parse(inspect.cleandoc(store.__doc__)).names("Args")
+
+
+def test_the_loader_in_the_docstring_of_the_factory_runs(tmp_path):
+    code = inspect.cleandoc(DagFactory.__doc__).partition("::\n")[2].partition("Args:")[0]
+    (tmp_path / "yaml").mkdir()
+    exec(inspect.cleandoc(code), {"__file__": str(tmp_path / "loader.py")})
 
 
 def test_errors_that_are_named_exist():

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,9 +18,11 @@ from conftest import END, START, Context
 from documents import blocks, pages
 from orchestration_runs import Xcoms, execute
 from quant_framework._core import known_checks
-from quant_framework.ingestion.adapters import Batch, CoinalyzeAdapter
+from quant_framework.errors import RateLimitedError
+from quant_framework.ingestion.adapters import Batch
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.tasks.running import wait_for
+from quant_framework.testing import Limits, OfflineExchange
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,9 +37,14 @@ def lake_of_hours(exchange, make, tmp_path, monkeypatch) -> BronzeWriter:
     return lake
 
 
-def run_snippets(page: str, count: int, **names: Any) -> dict[str, Any]:
+def run_snippets(page: str, count: int, *places: tuple[str, str], **names: Any) -> dict[str, Any]:
+    """Run the snippets of ``page``, with other ``places``; only names in capitals are left to the reader."""
+    assert [name for name in names if not name.isupper() and name != "__file__"] == []
     snippets = blocks(page, "python")
     assert len(snippets) == count
+    for written, place in places:
+        assert any(written in snippet.text for snippet in snippets), written
+        snippets = [snippet._replace(text=snippet.text.replace(written, place)) for snippet in snippets]
     for snippet in snippets:
         exec(compile(snippet.text, f"{page}:{snippet.line}", "exec"), names)
     return names
@@ -51,7 +58,8 @@ def test_every_page_with_python_is_run():
 
 def test_the_snippets_run(exchange, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COINALYZE_API_KEY", "offline")
-    names = run_snippets("README.md", 2, BASE_URL=exchange.url, FOLDER=str(tmp_path))
+    offline = ("CoinalyzeAdapter()", f"CoinalyzeAdapter(base_url={exchange.url!r})")
+    names = run_snippets("README.md", 2, offline, ("/tmp/market", str(tmp_path)))
     assert capsys.readouterr().out == "success\n"
     assert names["dag"].dag_id == "coinalyze_nightly"
 
@@ -64,15 +72,15 @@ def test_the_checkpoint_page_runs(tmp_path, capsys):
 
 
 def test_the_rate_limit_page_runs(tmp_path, capsys):
-    adapter = CoinalyzeAdapter(api_key="key")
-    names = run_snippets("docs/rate-limits.md", 2, DSN=tmp_path.as_uri(), adapter=adapter)
+    names = run_snippets("docs/rate-limits.md", 2, DSN=tmp_path.as_uri(), KEY="key")
     assert "'used': 1" in capsys.readouterr().out
     assert names["scope"].startswith("coinalyze:")
     assert "key" not in names["scope"]
 
 
-def test_the_processing_page_runs(lake_of_hours, capsys):
-    names = run_snippets("docs/processing.md", 4, lake=lake_of_hours, START=START, END=END)
+def test_the_processing_page_runs(lake_of_hours, tmp_path, capsys):
+    derived = {name: (tmp_path / name.lower()).as_uri() for name in ("MERGED", "DAILY")}
+    names = run_snippets("docs/processing.md", 4, LAKE=lake_of_hours.url, START=START, END=END, **derived)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "14 0 0"
     assert shown[1:3] == ["[0, 1, 0] [2, 1]", "BTC/USDT:USDT BTC-USDT-SWAP inverse"]
@@ -145,10 +153,19 @@ def test_the_validation_page_runs_and_its_table_is_the_code(tmp_path, capsys):
 
 
 def test_the_adapters_page_runs(tmp_path):
-    names = run_snippets("docs/adapters.md", 6, FOLDER=str(tmp_path), Context=Context)
+    names = run_snippets("docs/adapters.md", 6, FOLDER=str(tmp_path))
     rows = names["Constant"]().fetch(names["FetchRequest"]("constant/ohlcv/X/1h", START, START + timedelta(hours=2)))
     assert [row[0] for row in rows] == [START, START + timedelta(hours=1)]
     assert names["result"]["throttled_seconds"] > 0, "the second run's limiter is a new one; its pace was waited for"
+    for retry_after in ("seconds", "date", False):
+        limits = {"binance": Limits(((2, 60.0),), retry_after=retry_after)}
+        with OfflineExchange(limits=limits) as strict:
+            adapter, now = names["MyExchange"](strict.url), datetime.now(timezone.utc)
+            hour = names["FetchRequest"]("my_exchange/ohlcv/BTCUSDT/1h", START, START + timedelta(hours=1))
+            assert len(adapter.fetch(hour)) == 1
+            with pytest.raises(RateLimitedError) as refused:
+                adapter.fetch(hour)
+        assert timedelta(seconds=30) < refused.value.until - now < timedelta(seconds=90), retry_after
 
 
 def test_the_subclassing_page_runs(exchange, lake_of_hours, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The command line, without Airflow.
 
-``quant-framework backfill | update | plan | repair | gaps | coverage | compact | status | rebuild | export | import |
-validate | schema``.
+``quant-framework backfill | update | plan | repair | gaps | coverage | compact | status | rebuild | forget | export |
+import | validate | schema``.
 
 Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
 """

@@ -74,8 +74,10 @@ class MinIOCheckpointStore(CheckpointStore):
             ``MINIO_ENDPOINT``.
         access_key: by default ``AWS_ACCESS_KEY_ID``, ``MINIO_ACCESS_KEY`` or ``MINIO_ROOT_USER``, else the SDK's usual
             chain (profile, instance role); together with ``secret_key``.
-        secret_key: see ``access_key``.
-        region: by default ``AWS_REGION`` or ``AWS_DEFAULT_REGION``, else ``us-east-1``.
+        secret_key: see ``access_key``; by default ``AWS_SECRET_ACCESS_KEY``, ``MINIO_SECRET_KEY`` or
+            ``MINIO_ROOT_PASSWORD``.
+        region: by default ``AWS_REGION``, ``AWS_DEFAULT_REGION`` or ``MINIO_REGION``, else ``us-east-1``.
+        session_token: beside temporary keys; by default ``AWS_SESSION_TOKEN`` where the keys come from the environment.
         path_style: the bucket in the path, not in the host name; by default with an endpoint.
         ca_file: PEM file of certificates to trust beside the system's; by default ``AWS_CA_BUNDLE``.
         single_writer: accept a server that ignores conditional writes. Then only one process may commit under this

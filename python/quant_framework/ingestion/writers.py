@@ -21,10 +21,12 @@ class BronzeWriter(_core.BronzeWriter):
         url: ``file:///lake/bronze``, an absolute path, or ``s3://bucket/prefix``.
         endpoint_url: an S3 server other than AWS; by default ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL`` or
             ``MINIO_ENDPOINT``.
-        access_key: by default ``AWS_ACCESS_KEY_ID`` or ``MINIO_ACCESS_KEY``, else the SDK's usual chain (profile,
-            instance role); together with ``secret_key``.
-        secret_key: see ``access_key``.
-        region: by default ``AWS_REGION`` or ``AWS_DEFAULT_REGION``, else ``us-east-1``.
+        access_key: by default ``AWS_ACCESS_KEY_ID``, ``MINIO_ACCESS_KEY`` or ``MINIO_ROOT_USER``, else the SDK's usual
+            chain (profile, instance role); together with ``secret_key``.
+        secret_key: see ``access_key``; by default ``AWS_SECRET_ACCESS_KEY``, ``MINIO_SECRET_KEY`` or
+            ``MINIO_ROOT_PASSWORD``.
+        session_token: beside temporary keys; by default ``AWS_SESSION_TOKEN`` where the keys come from the environment.
+        region: by default ``AWS_REGION``, ``AWS_DEFAULT_REGION`` or ``MINIO_REGION``, else ``us-east-1``.
         path_style: the bucket in the path, not in the host name; by default with an endpoint.
         ca_file: PEM file of certificates to trust beside the system's; by default ``AWS_CA_BUNDLE``.
         compression: ``lz4`` (the default), ``zstd``, ``zstd1`` to ``zstd22``, ``snappy`` or ``none``.

@@ -13,11 +13,13 @@ from quant_framework.orchestration.dag_builders._specs import SpecError, dag_fro
 
 
 class DagFactory:
-    """Loads DAGs from YAML; docs/yaml.md is the format. A loader is three lines.
+    """Loads DAGs from YAML; docs/yaml.md is the format. A loader is this file.
 
     ::
 
-        from quant_framework.orchestration.dag_builders import DagFactory  # for Airflow: this file makes a DAG
+        from pathlib import Path  # for Airflow: this file makes a DAG
+
+        from quant_framework.orchestration.dag_builders import DagFactory
 
         DagFactory(Path(__file__).parent / "yaml").register(globals())
 
