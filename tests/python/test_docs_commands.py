@@ -59,7 +59,7 @@ def run_page(page: str, **names: object) -> int:
             continue
         for command, expected in sessions(block.text):
             done = subprocess.run(
-                ["bash", "-c", f"{command} 2>&1"], capture_output=True, text=True, timeout=120, check=False
+                ["bash", "-c", f"{command} 2>&1"], capture_output=True, text=True, timeout=300, check=False
             )
             assert matches(expected, done.stdout), f"{page}:{block.line}: {command}\n{done.stdout}"
             count += 1
