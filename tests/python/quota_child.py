@@ -255,14 +255,14 @@ def take(limiter: SharedRateLimiter) -> int:
     had = 0
     with contextlib.suppress(RateLimitedError):
         while True:
-            limiter.acquire_sync(max_wait=0.2)
+            limiter.acquire_sync(max_wait=20)
             had += 1
     return had
 
 
 def fork(place: str, weight: int) -> None:
     """Forks while one half of the window is leased, and paced so that most of it is waited for; takes all the rest."""
-    limiter = SharedRateLimiter(place, "scope", [(weight, 5.0)], base_rate=weight)
+    limiter = SharedRateLimiter(place, "scope", [(weight, 600.0)], base_rate=weight)
     waiting = [threading.Thread(target=limiter.acquire_sync) for _ in range(weight // 2)]
     for thread in waiting:
         thread.start()
