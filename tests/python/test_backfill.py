@@ -166,7 +166,7 @@ async def test_a_429_is_waited_out_or_parked(retry_after, exchange, make, contex
 
 async def test_the_true_limit_is_never_hit(make, context):
     with OfflineExchange(limit=(10, 1.0)) as exchange:
-        limiter = CoinalyzeRateLimiter(1000, 1000, 1, windows=[(10, 1.0)])
+        limiter = CoinalyzeRateLimiter(1000, 1000, 1, windows=[(10, 1.0)], slack=0.4)
         days = {"timeframes": ["5m"], "start": START, "end": START + timedelta(days=25)}
         result = await make(exchange, rate_limiter=limiter, **days).execute(context)
         assert result["status"] == "success"
