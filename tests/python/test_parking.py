@@ -247,7 +247,8 @@ def test_a_run_costs_others_what_it_asked_and_no_more(operator, exchange):
 )
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_plan_says_how_long_a_run_takes(shared, window, pace, spent, chunks, make, context, tmp_path):
-    # A busy machine makes a run longer, and none shorter: the first of three that takes what its plan says will do.
+    # A busy machine makes a run longer, and none shorter: the first of three that takes what its plan says will do. A
+    # plan that is wrong is so by whole windows.
     for attempt in range(3):
         folder = tmp_path / str(attempt)
         place = {"place": folder.as_uri(), "scope": "key"} if shared else {}
@@ -263,13 +264,13 @@ async def test_a_plan_says_how_long_a_run_takes(shared, window, pace, spent, chu
             began = time.monotonic()
             assert (await job.execute(context))["status"] == "success"
             took = time.monotonic() - began
-            tolerance = max(0.05 * plan["least_seconds"], 0.3)
-            assert took >= plan["least_seconds"] - tolerance
+            assert took >= plan["least_seconds"] - 0.3
             assert "429" not in exchange.stats()
-            assert exchange.usage()[0]["peak"] == window[0], "nothing is wasted"
-        if took <= plan["least_seconds"] + tolerance:
+            peak = exchange.usage()[0]["peak"]
+        if took <= plan["least_seconds"] + window[1] / 2 and peak == window[0]:
             break
-    assert took <= plan["least_seconds"] + tolerance
+    assert took <= plan["least_seconds"] + window[1] / 2
+    assert peak == window[0], "nothing is wasted"
 
 
 DAG = """
