@@ -29,8 +29,8 @@ SHARED = Path(os.environ.get("QF_SHARED") or Path(__file__).resolve().parents[3]
 START = datetime(2026, 1, 5, tzinfo=timezone.utc)
 END = datetime(2026, 1, 19, tzinfo=timezone.utc)
 DATABASES = itertools.count(1)
-LEFT_OF_THE_HOUR = 15
-"""Seconds that a test has at least before the clock shows another hour, day or month."""
+LEFT_OF_THE_HOUR, LEFT_OF_THE_MINUTE = 15, 5
+"""Seconds that a test has at least before the clock shows another one."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -44,7 +44,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def one_hour() -> None:
     """What a test takes for this hour, or for today, is that to its end: near the end of one it waits for the next."""
-    if (left := 3600 - time.time() % 3600) < LEFT_OF_THE_HOUR:
+    wait_near_the_end(3600, LEFT_OF_THE_HOUR)
+
+
+@pytest.fixture
+def one_minute() -> None:
+    """As ``one_hour``, for a test that counts within a minute of the clock."""
+    wait_near_the_end(60, LEFT_OF_THE_MINUTE)
+
+
+def wait_near_the_end(seconds: int, least: float) -> None:
+    if (left := seconds - time.time() % seconds) < least:
         time.sleep(left + 0.01)
 
 
