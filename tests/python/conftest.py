@@ -29,6 +29,9 @@ SHARED = Path(os.environ.get("QF_SHARED") or Path(__file__).resolve().parents[3]
 START = datetime(2026, 1, 5, tzinfo=timezone.utc)
 END = datetime(2026, 1, 19, tzinfo=timezone.utc)
 DATABASES = itertools.count(1)
+# What programs print is compared: no colours, and tables of pandas as wide as without a terminal.
+for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
+    os.environ.pop(name, None)
 LEFT_OF_THE_HOUR, LEFT_OF_THE_MINUTE = 15, 5
 """Seconds that a test has at least before the clock shows another one."""
 
