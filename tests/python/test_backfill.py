@@ -128,7 +128,7 @@ async def test_passing_faults_are_repeated_and_logged(kind, exchange, make, cont
         result = await make(exchange).execute(context)
     said = [line for line in caplog.records if "failed, again in" in line.message]
     assert len(said) == 2
-    assert {(line.name, line.levelname) for line in said} == {("quant_framework.workflows.pipeline", "WARNING")}
+    assert {(line.name, line.levelname) for line in said} == {("quant_framework.workflows.attempts", "WARNING")}
     assert result["status"] == "success", result["errors"]
     assert result["records_written"] == len(lake_rows(tmp_path / "lake")) == 14 * 24
 
