@@ -74,7 +74,7 @@ class LiveAirflow:
             self.processes.append(
                 subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
             )
-        self.wait(self._healthy, 120)
+        self.wait(self._healthy, 300)
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/auth/token", timeout=30) as answer:
             self.token = json.load(answer)["access_token"]
         return self
@@ -128,7 +128,7 @@ class LiveAirflow:
                 return False
             return True
 
-        self.wait(known, 90)
+        self.wait(known, 240)
         return self.call("POST", f"dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
 
     def task(self, dag: str, run: str, task: str = "backfill", part: str = "") -> dict:
@@ -153,7 +153,15 @@ class LiveAirflow:
         scheduler = psutil.Process(self.processes[1].pid)
         return max(scheduler.children(recursive=True), key=lambda process: process.create_time())
 
-    def ended(self, dag: str, run: str, seconds: float = 120) -> str:
+    @staticmethod
+    def gone(process: psutil.Process) -> bool:
+        """Whether it has ended, be it buried or not."""
+        try:
+            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    def ended(self, dag: str, run: str, seconds: float = 300) -> str:
         """How the run ended."""
         state = lambda: self.call("GET", f"dags/{dag}/dagRuns/{run}")["state"]  # noqa: E731
         self.wait(lambda: state() in ENDED, seconds)

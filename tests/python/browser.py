@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+PATIENCE = 120_000
+"""Milliseconds, for a machine that does much besides."""
 FLAGS = ("--no-sandbox", "--disable-quic", "--disable-background-networking", "--no-first-run")
 
 
@@ -52,8 +54,9 @@ def opened(chromium: str, width: int = 1280, height: int = 900, **options: Any) 
     Playwright keeps an event loop running in this thread for as long as it lives: no longer than needed.
     """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), timeout=PATIENCE)
         page, seen = browser.new_page(viewport={"width": width, "height": height}, **options), Seen()
+        page.set_default_timeout(PATIENCE)
         page.on("console", seen.note)
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
         page.on("request", lambda request: seen.addresses.append(request.url))

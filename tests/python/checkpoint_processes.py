@@ -42,7 +42,7 @@ def rows_in(lake: Path) -> list[tuple[str, datetime]]:
     return sorted(zip(table["symbol"].to_pylist(), table["ts"].to_pylist(), strict=True))
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 180) -> None:
     """Returns when ``condition`` holds; fails where it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -119,7 +119,7 @@ class Child:
         self.process.wait()
         self._reading.join()
 
-    def end(self, seconds: float = 60) -> Child:
+    def end(self, seconds: float = 180) -> Child:
         """Lets it come to its end, which must be a good one."""
         self.process.stdin.close()
         until(lambda: not self.alive, f"it ends; last it said {self.said[-1:]}", seconds)
@@ -127,7 +127,7 @@ class Child:
         self._reading.join()
         return self
 
-    def result(self, seconds: float = 60) -> dict:
+    def result(self, seconds: float = 180) -> dict:
         """Of a backfill, at its end."""
         return json.loads(self.end(seconds).said[-1].removeprefix("result "))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,6 +29,11 @@ SHARED = Path(os.environ.get("QF_SHARED") or Path(__file__).resolve().parents[3]
 START = datetime(2026, 1, 5, tzinfo=timezone.utc)
 END = datetime(2026, 1, 19, tzinfo=timezone.utc)
 DATABASES = itertools.count(1)
+# What programs print is compared: no colours, and tables of pandas as wide as without a terminal.
+for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+LEFT_OF_THE_HOUR, LEFT_OF_THE_MINUTE = 15, 5
+"""Seconds that a test has at least before the clock shows another one."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -36,6 +42,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if grouped := vars(item).get("_nodeid"):
             item._id = type(item._id).parse(grouped)
+
+
+@pytest.fixture(autouse=True)
+def one_hour() -> None:
+    """What a test takes for this hour, or for today, is that to its end: near the end of one it waits for the next."""
+    wait_near_the_end(3600, LEFT_OF_THE_HOUR)
+
+
+@pytest.fixture
+def one_minute() -> None:
+    """As ``one_hour``, for a test that counts within a minute of the clock."""
+    wait_near_the_end(60, LEFT_OF_THE_MINUTE)
+
+
+def wait_near_the_end(seconds: int, least: float) -> None:
+    if (left := seconds - time.time() % seconds) < least:
+        time.sleep(left + 0.01)
 
 
 class Context:

@@ -19,32 +19,44 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from quant_framework.errors import QuantFrameworkError, RateLimitedError
 from quant_framework.ingestion.rate_limit import SharedRateLimiter
 
-Sent = tuple[int, int]
-"""When, in nanoseconds of the clock that all processes of a machine share, and the weight."""
 PROGRAM = Path(__file__)
 
 
+class Sent(NamedTuple):
+    """A permit, in nanoseconds of the clock that all processes of a machine share.
+
+    A busy machine may let a process sleep between its permit and the look at the clock: the permit was given
+    between ``given`` and ``at``.
+    """
+
+    at: int
+    weight: int
+    given: int
+
+
+async def permitted(limiter: SharedRateLimiter, weight: int = 1, **options: object) -> Sent:
+    """Waits for a permit."""
+    asked = time.monotonic_ns()
+    waited = await limiter.acquire(weight, **options)
+    return Sent(time.monotonic_ns(), weight, asked + int(waited * 1e9))
+
+
 def most_in(sent: Iterable[Sent], seconds: float) -> int:
-    """The greatest weight in any span of so many seconds, its end excluded."""
-    most, held, oldest = 0, 0, 0
-    ordered = sorted(sent)
-    for at, weight in ordered:
-        held += weight
-        while ordered[oldest][0] + round(seconds * 1e9) <= at:
-            held -= ordered[oldest][1]
-            oldest += 1
-        most = max(most, held)
-    return most
+    """The greatest weight that was surely given in any span of so many seconds, its end excluded."""
+    held = list(sent)
+    ends = [(first, first + round(seconds * 1e9)) for first in {one.given for one in held}]
+    return max((sum(one.weight for one in held if low <= one.given and one.at < high) for low, high in ends), default=0)
 
 
 def after(sent: Iterable[Sent], since: float, until: float = float("inf")) -> list[Sent]:
-    """What was sent between these, in seconds of the same clock."""
-    return sorted((at, weight) for at, weight in sent if since < at / 1e9 <= until)
+    """What was surely given between these, in seconds of the same clock."""
+    return sorted(one for one in sent if since < one.given / 1e9 and one.at / 1e9 <= until)
 
 
 def stored(place: str, change: Callable[[str], str] | None = None) -> str:
@@ -87,8 +99,7 @@ class Worker:
                 break  # it was killed while it spoke
             word, _, rest = line[:-1].decode().partition(" ")
             if word == "sent":
-                at, weight = rest.split(" ")
-                self.sent.append((int(at), int(weight)))
+                self.sent.append(Sent(*map(int, rest.split(" "))))
             elif word == "failed":
                 self.failed.append((time.monotonic(), rest))
             elif word == "answer":
@@ -103,7 +114,7 @@ class Worker:
         self.process.stdin.flush()
         return self
 
-    def answer(self, seconds: float = 60) -> object:
+    def answer(self, seconds: float = 180) -> object:
         answer = self._answers.get(timeout=seconds)
         assert answer is not None, f"it ended: {self.process.wait()}, {self.other}"
         value = pickle.loads(answer)
@@ -200,12 +211,12 @@ class Program:
     async def loop(self, requests: Iterator, priority: str) -> None:
         for weight, url in requests:
             try:
-                await self.limiter.acquire(weight, priority=priority)
+                sent = await permitted(self.limiter, weight, priority=priority)
             except QuantFrameworkError as error:
                 say("failed", error.kind, error)
                 await asyncio.sleep(0.05)
                 continue
-            say("sent", time.monotonic_ns(), weight)
+            say("sent", *sent)
             if url:
                 answer = await asyncio.to_thread(get, url)
                 self.limiter.report_response(*answer, weight=weight)
@@ -244,14 +255,14 @@ def take(limiter: SharedRateLimiter) -> int:
     had = 0
     with contextlib.suppress(RateLimitedError):
         while True:
-            limiter.acquire_sync(max_wait=0.2)
+            limiter.acquire_sync(max_wait=20)
             had += 1
     return had
 
 
 def fork(place: str, weight: int) -> None:
     """Forks while one half of the window is leased, and paced so that most of it is waited for; takes all the rest."""
-    limiter = SharedRateLimiter(place, "scope", [(weight, 5.0)], base_rate=weight)
+    limiter = SharedRateLimiter(place, "scope", [(weight, 600.0)], base_rate=weight)
     waiting = [threading.Thread(target=limiter.acquire_sync) for _ in range(weight // 2)]
     for thread in waiting:
         thread.start()

@@ -29,7 +29,7 @@ LOWEST, HIGHEST = 12_000, 22_000
 # gRPC ports are the HTTP port + 10,000.
 NEIGHBOUR = 10_000
 GRPC_PORTS = {"master.port", "volume.port", "filer.port", "admin.port", "s3.port"}
-START_SECONDS = 60
+START_SECONDS = 180
 # Names in the kernel, gone with this process: no other test process is given the same port.
 _claims: list[socket.socket] = []
 

@@ -12,7 +12,7 @@ from browser import chromium, opened, overflow, shoot
 from quant_framework.testing import Fault
 
 __all__ = ["chromium"]
-pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(1200)]
 
 DAG_ID = "seen"
 BTC, ETH = "BTCUSDT_PERP.A", "ETHUSDT_PERP.A"

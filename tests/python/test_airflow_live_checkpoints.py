@@ -13,7 +13,7 @@ import live_lake
 from quant_framework.ingestion.backfill import Checkpoint, DatabaseCheckpointStore, MinIOCheckpointStore
 from quant_framework.testing import Fault
 
-pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(1200)]
 
 EXAMPLE = Path(__file__).parents[2] / "dags_examples" / "checkpoints_example.py"
 CHUNKS = 30
@@ -84,7 +84,7 @@ def complete(folder: Path, name: str, checkpoint: Checkpoint) -> bool:
 def interrupted(airflow, name: str, signal_number: int) -> str:
     """A run whose task gets a signal once its progress is to be seen."""
     run = airflow.trigger(name)
-    airflow.wait(lambda: airflow.state(name, run).get("quant_framework", {}).get("chunks_done", 0) > 2, 120)
+    airflow.wait(lambda: airflow.state(name, run).get("quant_framework", {}).get("chunks_done", 0) > 2, 300)
     assert airflow.state(name, run)["quant_framework"]["status"] == "running"
     os.kill(airflow.task_process().pid, signal_number)
     return run
@@ -108,7 +108,7 @@ def test_a_killed_task_ends_in_a_retry_that_resumes_and_both_copies_agree(
 def test_two_runs_at_once_fetch_every_chunk_once(airflow, exchange, folder, held):
     runs = [airflow.trigger("twice") for _ in range(2)]
     tries = lambda: [airflow.task("twice", run)["try_number"] for run in runs]  # noqa: E731
-    airflow.wait(lambda: max(tries()) > 1, 120)
+    airflow.wait(lambda: max(tries()) > 1, 300)
     winner, loser = sorted(runs, key=lambda run: airflow.task("twice", run)["try_number"])
     log = str(airflow.task("twice", loser, part="/logs/1"))
     assert f"coinalyze/ohlcv/{SYMBOLS['twice']}/1h: being fetched by twice.backfill {winner}" in log

@@ -11,7 +11,7 @@ import pytest
 
 from quant_framework.testing import OfflineExchange
 
-pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(1200)]
 
 KEY = "a-key-that-nobody-may-see"
 SYMBOLS = ["BTCUSDT_PERP.A", "ETHUSDT_PERP.A"]
@@ -132,6 +132,14 @@ def test_a_function_decides_what_each_mapped_task_fetches(airflow):
     assert "wrong returned the key 'symbol'; use symbols" in airflow.logs("decorated", run, "wrong")
 
 
+def told(dags: Path, kind: str) -> list[dict]:
+    """The events of that kind that were written as a whole."""
+    file = dags / "lineage.json"
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    events = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [event for event in events if (event["job"]["name"], event["eventType"]) == ("traced.backfill", kind)]
+
+
 def test_links_and_lineage_of_mapped_tasks(airflow, dags):
     run = airflow.trigger("traced")
     assert airflow.ended("traced", run) == "failed", "NOPE is no symbol"
@@ -142,9 +150,9 @@ def test_links_and_lineage_of_mapped_tasks(airflow, dags):
         ]
         at = place and place.replace("=", "%3D")
         assert links == {"Lake": at and f"https://lake.example.com/quant-framework?at={at}"}
-    events = [json.loads(line) for line in (dags / "lineage.json").read_text().splitlines()]
-    events = [event for event in events if event["job"]["name"] == "traced.backfill"]
-    done = [event for event in events if event["eventType"] == "COMPLETE"]
+    # A task has ended before its listener tells of it.
+    airflow.wait(lambda: len(told(dags, "COMPLETE")) >= len(SYMBOLS) and told(dags, "FAIL"), 120)
+    done = told(dags, "COMPLETE")
     written = {
         (output["namespace"], output["name"]): output["outputFacets"]["outputStatistics"]["rowCount"]
         for event in done
@@ -154,7 +162,7 @@ def test_links_and_lineage_of_mapped_tasks(airflow, dags):
     assert {(read["namespace"], read["name"]) for event in done for read in event["inputs"]} == {
         ("quant://coinalyze", f"ohlcv/{symbol}/1h") for symbol in SYMBOLS
     }
-    [failed] = [event for event in events if event["eventType"] == "FAIL"]
+    [failed] = told(dags, "FAIL")
     assert "NOPE" in failed["run"]["facets"]["errorMessage"]["message"]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import live_lake
 
-pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(1200)]
 
 LOADER = """
     from quant_framework.orchestration.dag_builders import DagFactory  # airflow: this makes a dag of each entry
@@ -44,7 +44,7 @@ def test_a_good_dag_runs_beside_a_broken_one_that_says_what_is_wrong(airflow):
     airflow.exchange.reset()
     airflow.add("from_yaml", LOADER)
     good, broken = airflow.trigger("yaml_good"), airflow.trigger("yaml_broken")
-    assert airflow.ended("yaml_good", good, 180) == "success"
+    assert airflow.ended("yaml_good", good, 300) == "success"
     assert live_lake.rows(airflow.folder / "yaml_good" / "bronze") == 14 * 24
     assert live_lake.hours(airflow.folder / "yaml_good") == 14 * 24
     assert airflow.ended("yaml_broken", broken) == "failed"

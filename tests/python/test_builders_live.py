@@ -14,7 +14,7 @@ import pytest
 from orchestration_runs import BTC, ETH, had, stored
 from quant_framework.ingestion.backfill import LocalCheckpointStore
 
-pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(1200)]
 
 SOL = "SOLUSDT_PERP.A"
 DAY = timedelta(days=1)
@@ -62,7 +62,7 @@ def runs(airflow, dag: str) -> list[dict]:
 
 def trigger(airflow, dag: str, **conf: object) -> str:
     run = airflow.trigger(dag, **conf)
-    assert airflow.ended(dag, run, 180) == "success"
+    assert airflow.ended(dag, run, 300) == "success"
     return run
 
 
@@ -72,15 +72,15 @@ def states(airflow, dag: str, run: str) -> dict[int, str]:
 
 
 def test_a_consumer_of_a_series_is_told_of_new_rows_and_of_nothing_else(airflow, folder):
-    airflow.wait(lambda: known(airflow, "consumer"), 90)
+    airflow.wait(lambda: known(airflow, "consumer"), 300)
     run = trigger(airflow, "producer", symbols=["ETH"], **RANGE)
     assert states(airflow, "producer", run) == {0: "skipped", 1: "success"}
     assert stored(folder / "producer" / "bronze") == had(airflow.exchange, ETH, start=FROM, end=FROM + DAY)
     trigger(airflow, "producer", symbols=["BTC"], **RANGE)
-    airflow.wait(lambda: runs(airflow, "consumer"), 60)
+    airflow.wait(lambda: runs(airflow, "consumer"), 300)
     trigger(airflow, "producer", **RANGE)
     trigger(airflow, "producer", **(RANGE | {"end": "2026-01-07T00:00:00Z"}))
-    airflow.wait(lambda: len(runs(airflow, "consumer")) == 2, 60)
+    airflow.wait(lambda: len(runs(airflow, "consumer")) == 2, 300)
     told = []
     for one in sorted(runs(airflow, "consumer"), key=lambda run: run["run_after"]):
         assert airflow.ended("consumer", one["dag_run_id"]) == "success"
@@ -100,7 +100,7 @@ def known(airflow, dag: str) -> bool:
 
 
 def test_a_symbol_that_the_dag_has_not_is_refused_when_it_is_triggered(airflow):
-    airflow.wait(lambda: known(airflow, "producer"), 90)
+    airflow.wait(lambda: known(airflow, "producer"), 300)
     with pytest.raises(urllib.error.HTTPError) as refused:
         airflow.call("POST", "dags/producer/dagRuns", {"logical_date": None, "conf": {"symbols": ["DOGE"]}})
     assert refused.value.code in (400, 422)
@@ -121,12 +121,12 @@ def command(airflow, *arguments: str) -> str:
 
 @pytest.mark.parametrize("dag", ["past", "past_updates"])
 def test_backfill_create_fetches_the_intervals_that_were_asked_for_and_no_other(dag, airflow, folder):
-    airflow.wait(lambda: known(airflow, dag), 90)
+    airflow.wait(lambda: known(airflow, dag), 300)
     before = {run["dag_run_id"] for run in runs(airflow, dag)}
     options = ["--from-date", "2026-01-07", "--to-date", "2026-01-09", "--max-active-runs", "2"]
     command(airflow, "backfill", "create", "--dag-id", dag, *options)
     made = lambda: [run for run in runs(airflow, dag) if run["run_type"] == "backfill"]  # noqa: E731
-    airflow.wait(lambda: len(made()) == 3 and all(run["state"] in ("success", "failed") for run in made()), 240)
+    airflow.wait(lambda: len(made()) == 3 and all(run["state"] in ("success", "failed") for run in made()), 300)
     assert {run["state"] for run in made()} == {"success"}
     assert not before & {run["dag_run_id"] for run in made()}
     low = FROM + (DAY if dag == "past_updates" else 2 * DAY)
@@ -139,6 +139,6 @@ def test_backfill_create_fetches_the_intervals_that_were_asked_for_and_no_other(
 
 
 def test_dags_test_runs_it(airflow, folder):
-    airflow.wait(lambda: known(airflow, "tested"), 90)
+    airflow.wait(lambda: known(airflow, "tested"), 300)
     command(airflow, "dags", "test", "tested", "--conf", json.dumps({"symbols": ["SOL"]}))
     assert stored(folder / "tested" / "bronze") == had(airflow.exchange, SOL, start=FROM, end=FROM + DAY)

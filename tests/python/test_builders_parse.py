@@ -47,7 +47,7 @@ def parsed() -> list[dict[str, list[str]]]:
     for seed in ("1", "77"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
         command = [sys.executable, "-c", PARSE]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
         (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")] or [done.stderr[-3000:]]
         found.append(json.loads(line[5:]))
     return found

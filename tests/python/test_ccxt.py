@@ -126,11 +126,13 @@ async def test_faults_that_pass_are_survived(backfill, exchange, tmp_path):
 def test_each_error_has_its_kind(fault, kind, says, exchange):
     adapter = CcxtAdapter("binance", exchange.url)
     exchange.inject(fault)
+    asked = datetime.now(timezone.utc)
     with pytest.raises(kind, match=says) as failed:
         adapter.fetch(request(SPOT))
     assert failed.value.__cause__ is None
     if kind is RateLimitedError:
-        assert 5 < (failed.value.until - datetime.now(timezone.utc)).total_seconds() <= 8
+        until = failed.value.until - timedelta(seconds=7)
+        assert asked - timedelta(seconds=1) < until <= datetime.now(timezone.utc) + timedelta(seconds=1)
 
 
 def test_an_unknown_symbol_is_named(exchange):

@@ -185,7 +185,7 @@ def test_the_command_line_needs_no_airflow(tmp_path):
         "from quant_framework.cli import main\n"
         f"raise SystemExit(main(['validate', {str(tmp_path)!r}]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 

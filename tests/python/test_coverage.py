@@ -254,10 +254,10 @@ def test_two_thousand_series_of_ten_years_of_minutes_take_seconds():
     data = [(first + part * step, first + (part + 1) * step - minute) for part in range(100)]
     for number in range(2000):
         store.commit_sync(f"coinalyze/ohlcv/S{number:04}/1m", data=data)
-    began = time.monotonic()
+    began = time.process_time()
     found = look(store, end=end)
     page, text = coverage_page(found), draw_coverage(found, width=160)
-    took = time.monotonic() - began
+    took = time.process_time() - began
     assert found["totals"]["bars"] == {"data": 2000 * (5_256_000 - 100), "unknown": 2000 * 100}
     assert all(cell[0] == "unknown" or index % 2 == 0 for index, cell in enumerate(found["series"][0]["cells"]))
     assert len(text.splitlines()) > 2000

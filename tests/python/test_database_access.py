@@ -175,7 +175,7 @@ def test_many_processes_that_come_first_at_the_same_time(database):
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert errors == [""] * 8
     assert len(DatabaseCheckpointStore(database).list_sync("first/")) == 8
 

@@ -23,7 +23,6 @@ LOCAL = re.compile(r"(localhost|127\.0\.0\.1|.*\.example\.com|example\.com)(:\d+
 """Places of examples, which may be without TLS."""
 
 
-@pytest.mark.timeout(300)
 def test_the_site_builds_without_a_warning(tmp_path):
     options = ["--conf-dir", "docs", "--fail-on-warning", "--nitpicky", "--keep-going", "--quiet"]
     places = ["--doctree-dir", str(tmp_path / "doctrees"), ".", str(tmp_path / "html")]

@@ -16,7 +16,7 @@ import pytest
 
 from documents import blocks, pages
 from quant_framework.cli import main
-from quant_framework.ingestion.adapters import FetchRequest
+from quant_framework.ingestion.adapters import RETENTION, CoinalyzeAdapter, FetchRequest
 from quant_framework.orchestration.tasks.running import wait_for
 from quant_framework.settings import open_adapter
 from quant_framework.testing import OfflineExchange
@@ -25,15 +25,38 @@ TIMES = re.compile(r"\b\d+\.\d s$", re.MULTILINE)
 """How long it took."""
 
 
+PROGRAM = f"""#!{sys.executable}
+import sys
+from quant_framework.cli import main
+from quant_framework.ingestion.adapters import CoinalyzeAdapter
+CoinalyzeAdapter.__new__.__defaults__ = {{defaults}}
+sys.exit(main())
+"""
+
+
+def keep_what_is_old(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guides speak of October 2026, of which the source keeps hours for 83 days: here it keeps them for good."""
+    made = CoinalyzeAdapter.__new__
+    defaults = tuple(None if value == RETENTION else value for value in made.__defaults__)
+    monkeypatch.setattr(made, "__defaults__", defaults)
+    folder.mkdir()
+    program = folder / "quant-framework"
+    program.write_text(PROGRAM.format(defaults=defaults))
+    program.chmod(0o755)
+
+
 @pytest.fixture
-def terminal(tmp_path, monkeypatch):
+def terminal(tmp_path, tmp_path_factory, monkeypatch):
     """A folder and an environment as the guides make them."""
+    programs = tmp_path_factory.mktemp("programs") / "bin"
+    keep_what_is_old(programs, monkeypatch)
     with OfflineExchange() as exchange:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("QUANT_FRAMEWORK_BASE_URL", exchange.url)
         monkeypatch.setenv("COINALYZE_API_KEY", "offline")
         monkeypatch.setenv("QUANT_FRAMEWORK_HOME", str(tmp_path / "market"))
-        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        places = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+        monkeypatch.setenv("PATH", os.pathsep.join(places))
         yield exchange
 
 
@@ -59,7 +82,7 @@ def run_page(page: str, **names: object) -> int:
             continue
         for command, expected in sessions(block.text):
             done = subprocess.run(
-                ["bash", "-c", f"{command} 2>&1"], capture_output=True, text=True, timeout=120, check=False
+                ["bash", "-c", f"{command} 2>&1"], capture_output=True, text=True, timeout=300, check=False
             )
             assert matches(expected, done.stdout), f"{page}:{block.line}: {command}\n{done.stdout}"
             count += 1

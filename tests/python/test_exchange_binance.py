@@ -127,6 +127,7 @@ def test_funding_is_late_by_milliseconds_and_some_is_settled_every_four_hours(ex
     assert len(ask(exchange, FUNDING, symbol="BTCUSDT")[1]) == 100
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_weights_and_headers(exchange):
     used = [klines(exchange)[2]["X-MBX-USED-WEIGHT-1M"], ask(exchange, "api/v3/time")[2]["X-MBX-USED-WEIGHT-1M"]]
     assert used == ["2", "3"]
@@ -144,6 +145,7 @@ def test_weights_and_headers(exchange):
     assert exchange.usage()[0]["accepted"] == 0, "Coinalyze's is another one"
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_too_much_is_refused_and_refusals_end_in_a_ban():
     with OfflineExchange(limits={"binance": (3, 60.0, "fixed")}) as exchange:
         assert klines(exchange)[0] == 200

@@ -303,12 +303,12 @@ def test_no_headers_without_a_style_or_a_limit():
 
 
 def test_a_ban_answers_everything_until_it_ends():
-    with OfflineExchange(limit=Limits((1, 1.0), ban=(1, 1.0))) as exchange:
+    with OfflineExchange(limit=Limits((1, 3.0), ban=(1, 3.0))) as exchange:
         assert [ask(exchange)[0] for _ in range(2)] == [200, 429]
         status, headers, body = ask(exchange, path="exchanges")
-        assert (status, headers["Retry-After"], body["code"]) == (418, "1", -1003)
+        assert (status, headers["Retry-After"], body["code"]) == (418, "3", -1003)
         ends = int(body["msg"].partition("until ")[2].partition(".")[0])
-        assert 0 < ends / 1000 - time.time() <= 1.001, "rounded up to whole milliseconds"
+        assert 0 < ends / 1000 - time.time() <= 3.001, "rounded up to whole milliseconds"
         exchange.inject(Fault("500"))
         assert ask(exchange)[0] == 418
         time.sleep(max(0.0, ends / 1000 - time.time()) + 0.01)
@@ -340,10 +340,10 @@ def test_the_price_is_by_bars_and_symbols():
 
 
 def test_whoever_waits_as_told_is_served():
-    with OfflineExchange(limit=(2, 1.0), retry_after="float") as exchange:
+    with OfflineExchange(limit=(2, 3.0), retry_after="float") as exchange:
         assert [ask(exchange)[0] for _ in range(2)] == [200, 200]
         status, headers, _ = ask(exchange, symbols=2)
-        assert (status, 0 < float(headers["Retry-After"]) <= 1) == (429, True)
+        assert (status, 0 < float(headers["Retry-After"]) <= 3) == (429, True)
         time.sleep(float(headers["Retry-After"]))
         assert ask(exchange, symbols=2)[0] == 200
 

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
@@ -200,7 +200,7 @@ def test_no_id_leaves_the_staging_place_and_no_two_share_a_folder(home, tmp_path
     """Airflow allows a task ``..``; the path of a URL is put straight when it is opened."""
     root = tmp_path / "staging"
     found = {ids: opened(url) for ids, url in stages(root.as_uri(), IDS).items()}
-    outside = {ids: path for ids, path in found.items() if not path.is_relative_to(root / f"staged={date.today()}")}
+    outside = {ids: path for ids, path in found.items() if not path.is_relative_to(root / f"staged={day(0)}")}
     assert not outside
     assert len(set(found.values())) == len(IDS) ** 2
 
@@ -359,7 +359,7 @@ def ran(tmp_path_factory) -> tuple[Path, list, OfflineExchange]:
             "QUANT_FRAMEWORK_BASE_URL": exchange.url,
             "COINALYZE_API_KEY": "offline",
         }
-        options = {"env": environment, "capture_output": True, "text": True, "check": False, "timeout": 170}
+        options = {"env": environment, "capture_output": True, "text": True, "check": False, "timeout": 300}
         migrated = subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], **options)
         assert migrated.returncode == 0, migrated.stderr[-3000:]
         done = subprocess.run([sys.executable, str(program)], **options)

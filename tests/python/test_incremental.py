@@ -214,7 +214,7 @@ def test_only_what_was_refused_is_asked_for_by_the_next_run(home, exchange):
         options = {"symbols": [BTC], "timeframes": ["1h"], "adapter_options": {"retention": None}, "concurrency": 1}
         return execute(Daily(task_id="update", start=START, end=END, max_wait=0.5, **options), Xcoms())
 
-    exchange.inject(Fault("429", times=1, value=2, after=5))
+    exchange.inject(Fault("429", times=1, value=10, after=5))
     with pytest.raises(AirflowRescheduleException):
         daily()
     assert exchange.stats()["200"] == 5
@@ -238,7 +238,7 @@ def execute_when_possible(task) -> dict:
 @pytest.mark.parametrize("kind", ["process", "shared"])
 async def test_an_update_goes_before_a_backfill_that_waits_for_the_same_quota(kind, exchange, tmp_path):
     """The quota is used up and both wait; what comes back goes to the live run first."""
-    window = [(4, 1.5)]
+    window = [(4, 2.5)]
     limiter = (
         AdaptiveRateLimiter(1000, 1000, windows=window)
         if kind == "process"

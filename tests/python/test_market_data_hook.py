@@ -231,7 +231,7 @@ def test_a_secrets_backend_that_is_away_is_not_a_missing_connection(tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.stdout.strip() == "Vault did not give connection 'exchange' (ConnectionRefusedError)", done.stderr

@@ -13,8 +13,10 @@ from conftest import START
 from quant_framework import settings
 from quant_framework.errors import InvalidError, RateLimitedError
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
+from quant_framework.ingestion.backfill import LocalCheckpointStore
 from quant_framework.ingestion.chunking import FixedChunkStrategy
 from quant_framework.ingestion.rate_limit import PRESETS, AdaptiveRateLimiter, SharedRateLimiter
+from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.dag_builders import BackfillDagBuilder
 from quant_framework.orchestration.operators import BackfillOperator, base
 from quant_framework.testing import Fault, OfflineExchange
@@ -61,18 +63,19 @@ def quota(exchange: OfflineExchange, place: str | None = None) -> AdaptiveRateLi
 async def test_a_run_parks_until_there_is_quota_and_the_next_one_asks_only_for_the_rest(
     shared, make, context, tmp_path
 ):
-    window = [(8, 1.5)]
+    window = [(8, 4.0)]
     with OfflineExchange(limit=window[0]) as exchange:
         place = tmp_path.as_uri()
         limiter = SharedRateLimiter(place, "key", window) if shared else AdaptiveRateLimiter(1000, 1000, windows=window)
         began = now()
         parked = await make(exchange, rate_limiter=limiter, max_wait=0.5, **days(14)).execute(context)
+        ended = now()
         assert (parked["status"], parked["chunks_done"], parked["requests"]) == ("parked", 8, 8)
         assert (parked["records_written"], parked["errors"]) == (8 * DAY, [])
         until = datetime.fromisoformat(parked["until"].replace("Z", "+00:00"))
         assert until.utcoffset() == timedelta(0)
-        assert timedelta(seconds=1.5) < until - began < timedelta(seconds=2.5)
-        rest = await make(exchange, rate_limiter=limiter, max_wait=5, **days(14)).execute(context)
+        assert began + timedelta(seconds=4) < until < ended + timedelta(seconds=5)
+        rest = await make(exchange, rate_limiter=limiter, max_wait=30, **days(14)).execute(context)
         assert now() >= until
         assert (rest["status"], rest["chunks_skipped"], rest["chunks_done"], rest["requests"]) == ("success", 8, 6, 6)
         assert exchange.stats() == {"requests": 14, "weight": 14, "200": 14}
@@ -80,11 +83,12 @@ async def test_a_run_parks_until_there_is_quota_and_the_next_one_asks_only_for_t
 
 
 def test_a_task_is_put_off_until_the_quota_that_others_used_is_back(operator, exchange, tmp_path):
+    began = now()
     quota(exchange).acquire_sync(40)
     full = now()
     with pytest.raises(AirflowRescheduleException) as parked:
         operator(max_wait=1).execute({"ti": TaskInstance()})
-    assert timedelta(seconds=59) < parked.value.reschedule_date - full < timedelta(seconds=62)
+    assert began + timedelta(seconds=59) < parked.value.reschedule_date < full + timedelta(seconds=62)
     assert exchange.stats()["requests"] == 0
     (file,) = (tmp_path / "limits").iterdir()
     assert "offline" not in file.name + file.read_text()
@@ -113,14 +117,15 @@ def test_mapped_tasks_are_put_off_too(operator, exchange, tmp_path, monkeypatch)
     monkeypatch.setenv("QUANT_FRAMEWORK_RATE_LIMIT", (tmp_path / "elsewhere").as_uri())
     options = {"max_wait": 1, "adapter_options": {"retention": None}}
     builder = BackfillDagBuilder("parks", symbols=SYMBOLS, timeframes=["1h"], operator=Daily, operator_options=options)
+    began, dates = now(), []
     quota(exchange).acquire_sync(35)
-    full, dates = now(), []
+    full = now()
     for index in range(3):
         with pytest.raises(AirflowRescheduleException) as parked:
             mapped(builder, index).execute({"ti": TaskInstance()})
         dates.append(parked.value.reschedule_date)
     assert exchange.stats() == {"requests": 5, "weight": 5, "200": 5}
-    assert all(timedelta(seconds=58) < date - full < timedelta(seconds=62) for date in dates)
+    assert all(began + timedelta(seconds=58) < date < full + timedelta(seconds=62) for date in dates)
     assert not (tmp_path / "limits").exists()
     assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
@@ -128,6 +133,7 @@ def test_mapped_tasks_are_put_off_too(operator, exchange, tmp_path, monkeypatch)
 def test_tasks_that_share_a_folder_park_or_wait_and_never_exceed_the_limit(operator, exchange, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS["coinalyze"], "windows", ((10, 1.0),))
     monkeypatch.setitem(PRESETS["coinalyze"], "base_rate", 50)
+    monkeypatch.setitem(PRESETS["coinalyze"], "slack", 0.3)  # requests of a busy machine arrive late
     monkeypatch.setattr(base, "LEAST_PARKED", timedelta(0))
     exchange.set_limit((10, 1.0))
     parks = []
@@ -154,16 +160,16 @@ def test_tasks_that_share_a_folder_park_or_wait_and_never_exceed_the_limit(opera
     assert exchange.stats() == {"requests": 30, "weight": 30, "200": 30}, "nobody was refused, nothing asked twice"
     assert exchange.usage()[0]["peak"] <= 10
     assert 1 <= len(parks) <= 30
-    assert max(parks) < 4
+    assert max(parks) < 6
 
 
 def test_nobody_comes_back_before_a_scheduler_has_seen_it_leave(operator, exchange):
     """Airflow takes a task that is queued again by then for one that was lost, and fails it."""
-    exchange.inject(Fault("429", times=1, value=3))
+    exchange.inject(Fault("429", times=1, value=10))
     began = now()
     with pytest.raises(AirflowRescheduleException) as parked:
         operator(max_wait=1).execute({"ti": TaskInstance()})
-    assert timedelta(seconds=15) <= parked.value.reschedule_date - began < timedelta(seconds=20)
+    assert began + timedelta(seconds=15) <= parked.value.reschedule_date < now() + timedelta(seconds=16)
 
 
 NAMED = [{"rate_limit": "file:///quota"}, {"rate_limit_conn_id": "quota"}, {"postgres_conn_id": "quant"}]
@@ -241,21 +247,30 @@ def test_a_run_costs_others_what_it_asked_and_no_more(operator, exchange):
 )
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_plan_says_how_long_a_run_takes(shared, window, pace, spent, chunks, make, context, tmp_path):
-    place = {"place": tmp_path.as_uri(), "scope": "key"} if shared else {}
-    with OfflineExchange(limit=window) as exchange:
-        limiter = AdaptiveRateLimiter(pace, pace, windows=[window], **place)
-        for _ in range(spent):
-            limiter.acquire_sync()
-            exchange.spend(1)
-        job = make(exchange, rate_limiter=limiter, **days(chunks))
-        plan = await job.plan()
-        assert (plan["chunks"], plan["weight"]) == (chunks, chunks)
-        began = time.monotonic()
-        assert (await job.execute(context))["status"] == "success"
-        took = time.monotonic() - began
-        assert took == pytest.approx(plan["least_seconds"], rel=0.05, abs=0.3)
-        assert "429" not in exchange.stats()
-        assert exchange.usage()[0]["peak"] == window[0], "nothing is wasted"
+    # A busy machine makes a run longer, and none shorter: the first of three that takes what its plan says will do. A
+    # plan that is wrong is so by whole windows.
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        place = {"place": folder.as_uri(), "scope": "key"} if shared else {}
+        parts = {"writer": BronzeWriter(folder.as_uri()), "checkpoint_store": LocalCheckpointStore(folder / "known")}
+        with OfflineExchange(limit=window) as exchange:
+            limiter = AdaptiveRateLimiter(pace, pace, windows=[window], slack=0.2, **place)
+            for _ in range(spent):
+                limiter.acquire_sync()
+                exchange.spend(1)
+            job = make(exchange, rate_limiter=limiter, **parts, **days(chunks))
+            plan = await job.plan()
+            assert (plan["chunks"], plan["weight"]) == (chunks, chunks)
+            began = time.monotonic()
+            assert (await job.execute(context))["status"] == "success"
+            took = time.monotonic() - began
+            assert took >= plan["least_seconds"] - 0.3
+            assert "429" not in exchange.stats()
+            peak = exchange.usage()[0]["peak"]
+        if took <= plan["least_seconds"] + window[1] / 2 and peak == window[0]:
+            break
+    assert took <= plan["least_seconds"] + window[1] / 2
+    assert peak == window[0], "nothing is wasted"
 
 
 DAG = """
@@ -268,7 +283,7 @@ DAG = """
         def build_chunk_strategy(self, context):
             return FixedChunkStrategy(24)
         def build_rate_limiter(self, context):
-            return AdaptiveRateLimiter(1000, 1000, windows=[(6, 5.0)], place=self.rate_limit, scope="key")
+            return AdaptiveRateLimiter(1000, 1000, windows=[(6, 12.0)], place=self.rate_limit, scope="key")
     dag = BackfillDagBuilder(
         "by_folder", symbols=SYMBOLS, timeframes=["1h"], start="2026-01-05T00:00:00Z", end="2026-01-09T00:00:00Z",
         lake="FOLDER/by_folder/lake", checkpoint="FOLDER/by_folder/checkpoints", rate_limit="file://FOLDER/by_folder/quota",
@@ -279,17 +294,18 @@ DAG = """
 
 
 @pytest.mark.xdist_group("airflow")
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_mapped_tasks_of_a_live_airflow_park_without_using_up_a_retry_and_never_exceed_the_limit(airflow):
     exchange = airflow.exchange
     exchange.reset()
-    exchange.set_limit((6, 5.0))
+    # Longer than it takes a busy machine to start the tasks one after the other: one of them finds the quota used up.
+    exchange.set_limit((6, 12.0))
     try:
         airflow.add("by_folder", DAG.replace("SYMBOLS", str(list(SYMBOLS))))
         run = airflow.trigger("by_folder")
         tasks = lambda: airflow.task("by_folder", run, part="/listMapped")["task_instances"]  # noqa: E731
-        airflow.wait(lambda: any(task["state"] == "up_for_reschedule" for task in tasks()), 120)
-        assert airflow.ended("by_folder", run, 180) == "success"
+        airflow.wait(lambda: any(task["state"] == "up_for_reschedule" for task in tasks()), 300)
+        assert airflow.ended("by_folder", run, 300) == "success"
         assert [(task["state"], task["try_number"]) for task in tasks()] == [("success", 1)] * 3
         assert exchange.stats() == {"requests": 12, "weight": 12, "200": 12}
         assert exchange.usage()[0]["peak"] <= 6

@@ -57,7 +57,7 @@ def python(tmp_path):
             env=os.environ | {"AIRFLOW_HOME": str(home), "COLUMNS": "300"} | variables,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -194,7 +194,6 @@ def test_the_yaml_page_runs(tmp_path):
         assert "config-error" not in names[f"dag_{dag_id}"].tags
 
 
-@pytest.mark.timeout(300)
 def test_the_testing_page_runs(tmp_path, monkeypatch):
     run_snippets("docs/testing.md", 4, FOLDER=str(tmp_path))
     _, plugins, test, _ = (block.text for block in blocks("docs/testing.md", "python"))

@@ -254,12 +254,12 @@ def test_a_cut_answer_ends_in_its_middle(proxy, store):
 
 def test_a_slow_answer_comes_in_pieces(proxy, store):
     store.objects["bucket/key"] = BODY
-    proxy.script([Injected("slow", method="GET", value=0.5), Injected("slow", value=0.5)])
+    proxy.script([Injected("slow", method="GET", value=3), Injected("slow", value=0.5)])
     begun = time.monotonic()
     with urllib.request.urlopen(f"{proxy.endpoint}/bucket/key", timeout=30) as answer:
         assert len(answer.read1()) < len(BODY)
         answer.read()
-    assert time.monotonic() - begun >= 0.5
+    assert time.monotonic() - begun >= 3
     begun = time.monotonic()
     assert call("PUT", f"{proxy.endpoint}/bucket/key", b"1")[0] == 200
     assert time.monotonic() - begun >= 0.5
@@ -299,7 +299,7 @@ def test_a_fault_that_means_nothing(options):
 def wrapped(code: str, **variables: str) -> subprocess.CompletedProcess:
     command = [sys.executable, WRAPPER, sys.executable, "-c", code]
     own = {name: value for name, value in os.environ.items() if not name.startswith("QF_TEST_")}
-    return subprocess.run(command, env=own | variables, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=own | variables, capture_output=True, text=True, timeout=300)
 
 
 def test_a_command_with_servers():

@@ -88,7 +88,7 @@ def ask(site: Path, home: Path, source: str, **options: object) -> dict:
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "QUANT_FRAMEWORK_HOME": str(home), "AIRFLOW_HOME": str(home / "a")}
     command = [sys.executable, "-c", PROGRAM, source, json.dumps(options)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")] or [done.stderr[-2000:]]
     return json.loads(line[5:])
 

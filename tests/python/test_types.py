@@ -20,7 +20,7 @@ from documented import modules
 from quant_framework.ingestion.adapters import CcxtAdapter, CoinalyzeAdapter
 from quant_framework.orchestration import ports, tasks
 
-pytestmark = pytest.mark.timeout(600)  # checkers read all of Airflow, and share the machine with the other tests
+pytestmark = pytest.mark.timeout(1200)  # checkers read all of Airflow, and share the machine with the other tests
 ROOT = Path(__file__).parents[2]
 STRANGERS = ROOT / "tests" / "typing"
 AIRFLOWS = re.compile(

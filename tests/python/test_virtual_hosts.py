@@ -49,7 +49,7 @@ def test_a_bucket_in_the_host_and_a_bucket_in_the_path_are_the_same(path_style, 
     endpoint = f"http://{DOMAIN}:{urlsplit(server.endpoint).port}"
     arguments = [bucket, endpoint, server.access_key, server.secret_key, server.region, str(path_style)]
     command = with_hosts(hosts, sys.executable, "-c", CHILD, *arguments)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == f"['{KEY}']\n", done.stderr
     keys = (server.access_key, server.secret_key, server.region)
     assert MinIOCheckpointStore(bucket, "below", server.endpoint, *keys).load_sync(KEY).data

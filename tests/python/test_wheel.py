@@ -25,7 +25,8 @@ BIN = Path(sys.executable).parent
 UV = (sys.executable, "-m", "uv")
 LARGEST = 15_000_000
 """Bytes of an optimised wheel."""
-pytestmark = pytest.mark.xdist_group("wheel")
+# Each of them may be the first one, which packs the wheel and makes the environment.
+pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(1800)]
 
 
 def run(*command: object, cwd: Path | None = None, **variables: str) -> str:
@@ -131,7 +132,6 @@ def test_every_crate_that_is_linked_has_its_licence_in_it():
     assert not missing, "make licenses"
 
 
-@pytest.mark.timeout(600)
 def test_an_environment_of_airflow_takes_it_and_the_examples_run(fresh, tmp_path):
     assert run(fresh / "quant-framework", "--version").split()[-1] == quant_framework.__version__
     run_examples(fresh, tmp_path)
@@ -142,7 +142,6 @@ OLDER = {"3.1.8": "2026-03-20", "3.2.2": "2026-06-15"}
 
 
 @pytest.mark.skipif("QF_WHEEL" not in os.environ, reason="only before a release: make wheel")
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("version", OLDER)
 def test_older_airflows_take_it_and_the_examples_run(version, wheel, tmp_path):
     (tmp_path / "airflow.txt").write_text(f"apache-airflow=={version}\n")
@@ -150,7 +149,6 @@ def test_older_airflows_take_it_and_the_examples_run(version, wheel, tmp_path):
     run_examples(environment(tmp_path / "venv", wheel, *of_then), tmp_path)
 
 
-@pytest.mark.timeout(300)
 def test_the_demo_runs_where_there_is_no_checkout(fresh, tmp_path):
     first = run(fresh / "python", "-m", "quant_framework.demo", cwd=tmp_path)
     assert "0 gaps" in first

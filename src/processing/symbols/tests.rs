@@ -187,11 +187,18 @@ const ALL: [&str; 9] = [
     "kraken",
 ];
 
+/// Old names of assets, which mean others: whoever writes `A/XBT` means `A/BTC`.
+const OLD: [&str; 19] = [
+    "XBT", "XDG", "XXBT", "XXDG", "XETC", "XETH", "XLTC", "XMLN", "XREP", "XXLM", "XXMR", "XXRP", "XZEC",
+    "ZAUD", "ZCAD", "ZEUR", "ZGBP", "ZJPY", "ZUSD",
+];
+
 proptest! {
     #[test]
     fn a_name_that_a_venue_is_given_means_the_same_market_there(
         base in "[A-Z0-9]{1,8}", quote in "[A-Z]{3,5}", settle in 0..4_usize, day in prop::option::of(0..5000_u64),
     ) {
+        prop_assume!(!OLD.contains(&&*base) && !OLD.contains(&&*quote));
         let settle = [None, Some(base.clone()), Some(quote.clone()), Some("BTC".to_owned())][settle].clone();
         let first = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
         let expiry = day.filter(|_| settle.is_some()).map(|day| first + chrono::Days::new(day));
