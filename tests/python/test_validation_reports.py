@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,12 +18,15 @@ import polars
 import pyarrow
 import pyarrow.parquet
 import pytest
+from airflow.sdk.exceptions import AirflowRescheduleException
 from pyarrow.fs import S3FileSystem
 
 from conftest import END, START
-from orchestration_runs import BTC, HOURS, KEY, Xcoms, execute, known, stored
+from orchestration_runs import BTC, HOURS, KEY, Xcoms, adapter, execute, known, stored
+from quant_framework import settings
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import MemoryCheckpointStore
+from quant_framework.ingestion.rate_limit import quota_states
 from quant_framework.ingestion.writers import BronzeWriter, ReportWriter, SilverWriter
 from quant_framework.orchestration.operators import (
     BackfillOperator,
@@ -327,7 +330,9 @@ def test_holes_go_to_a_workflow_each(perp, tmp_path):
     assert told == [("success", 7, 0), ("failed", None, 1)]
 
 
-def test_the_operator_fetches_the_holes_of_a_source_it_knows(home, exchange):
+@pytest.fixture
+def lacking(home, exchange) -> dict[str, object]:
+    """The arguments of a comparison where Coinalyze's series lacks two days that another one has."""
     options = {"start": START, "end": END}
     backfill = BackfillOperator(
         task_id="b",
@@ -344,7 +349,11 @@ def test_the_operator_fetches_the_holes_of_a_source_it_knows(home, exchange):
     ts = pyarrow.array([at * 1000 for at, *_ in bars], pyarrow.timestamp("ms", "UTC"))
     columns = {name: [float(bar[1 + place]) for bar in bars] for place, name in enumerate(names)}
     put(BronzeWriter((home / "lake" / "bronze").as_uri()), other, pyarrow.table({"ts": ts} | columns), HOUR)
-    options |= {"series": [other, KEY], "fail_on": "never", "adapter_options": {"retention": None}}
+    return options | {"series": [other, KEY], "fail_on": "never", "adapter_options": {"retention": None}}
+
+
+def test_the_operator_fetches_the_holes_of_a_source_it_knows(home, lacking):
+    options = lacking
     result = execute(ValidationWorkflowOperator(task_id="c", backfill_holes=True, **options), Xcoms())
     assert (result["agrees"], result["hole_count"], result["holes"][0]["bars"]) == (False, 1, 48)
     assert [(one["status"], one["records_written"]) for one in result["backfilled"]] == [("success", 48)]
@@ -353,6 +362,43 @@ def test_the_operator_fetches_the_holes_of_a_source_it_knows(home, exchange):
     assert (result["agrees"], result["holes"], result["backfilled"]) == (True, [], [])
     assert len(stored(home / "lake" / "bronze", ())) == 2 * HOURS
     assert Path(result["report"]["html"].removeprefix("file://")).parents[1] == home / "lake" / "reports"
+
+
+def test_holes_are_fetched_from_the_quota_that_all_tasks_share_and_park_for_it(home, exchange, lacking, tmp_path):
+    """They were asked for under a quota of their own, and waited for it in their slot."""
+    shared, asked = (tmp_path / "shared").as_uri(), exchange.stats()["requests"]
+    limiter = settings.open_limiter(adapter(exchange), shared)
+    wait = timedelta(minutes=10)
+    limiter.report("throttled", datetime.now(timezone.utc) + wait)
+    task = ValidationWorkflowOperator(task_id="c", backfill_holes=True, rate_limit=shared, max_wait=1, **lacking)
+    with pytest.raises(AirflowRescheduleException) as parked:
+        execute(task, Xcoms())
+    assert parked.value.reschedule_date > datetime.now(timezone.utc) + wait / 2
+    assert exchange.stats()["requests"] == asked
+    ours = (tmp_path / "other").as_uri()
+    task = ValidationWorkflowOperator(task_id="d", backfill_holes=True, rate_limit=ours, max_wait=1, **lacking)
+    assert [one["records_written"] for one in execute(task, Xcoms())["backfilled"]] == [48]
+    assert len(list((tmp_path / "other").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("known", "is_used"), [("coinalyze", True), ("binance", False)])
+def test_holes_are_asked_for_with_the_key_of_their_source(known, is_used, home, lacking, exchange, monkeypatch):
+    monkeypatch.setattr(exchange, "api_key", "another")
+    extra = json.dumps({"source": known})
+    conn = json.dumps({"conn_type": "market_data", "password": "another", "extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE", conn)
+    task = ValidationWorkflowOperator(task_id="c", backfill_holes=True, market_data_conn_id="source", **lacking)
+    (filled,) = execute(task, Xcoms())["backfilled"]
+    assert filled["status"] == ("success" if is_used else "failed")
+
+
+def test_holes_are_fetched_from_the_quota_in_the_database_of_the_checkpoints(lacking, database, monkeypatch, home):
+    monkeypatch.setenv("AIRFLOW_CONN_QUANT", database)
+    limits = set((home / "limits").iterdir())
+    task = ValidationWorkflowOperator(task_id="c", backfill_holes=True, postgres_conn_id="quant", **lacking)
+    assert [one["records_written"] for one in execute(task, Xcoms())["backfilled"]] == [48]
+    assert set((home / "limits").iterdir()) == limits
+    assert len(asyncio.run(quota_states(database, "coinalyze"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ __all__ = [
     "MissingBars",
     "OneSided",
     "Pair",
+    "ParkedComparison",
     "Reconciled",
     "ReportAddresses",
     "Restatement",
@@ -181,7 +182,17 @@ class Comparison(_Comparison, total=False):
     """Where holes were to be fetched."""
 
 
-ComparisonResult = Comparison | Failed
+class ParkedComparison(TypedDict):
+    """A comparison whose holes cannot all be fetched now: the quota of their source is used up."""
+
+    status: Literal["parked"]
+    until: str
+    """When it may go on."""
+    backfilled: list[FilledHole]
+    """So far."""
+
+
+ComparisonResult = Comparison | ParkedComparison | Failed
 """Of ``ValidationWorkflow``."""
 
 

@@ -10,7 +10,14 @@ from typing import Any, cast
 
 from quant_framework.airflow.assets import series_uri
 from quant_framework.airflow.compat import AirflowSkipException, Context
-from quant_framework.airflow.connections import open_adapter, open_limiter, open_reports, refuse_secrets
+from quant_framework.airflow.connections import (
+    open_adapter,
+    open_limiter,
+    open_reports,
+    quota_connection,
+    refuse_secrets,
+)
+from quant_framework.airflow.market_data import adapter_options as options_of
 from quant_framework.arguments import Moment, Severity
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.writers import BronzeWriter, ReportWriter
@@ -18,7 +25,7 @@ from quant_framework.orchestration.checks import check_fraction, check_lookback,
 from quant_framework.orchestration.operators.base import addresses, comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, fixed, owner, run_range, whole_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
-from quant_framework.orchestration.ports import IWorkflow
+from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter, IWorkflow
 from quant_framework.orchestration.workflows import (
     BackfillWorkflow,
     IncrementalWorkflow,
@@ -169,6 +176,9 @@ class ValidationWorkflowOperator(LakeOperator):
         backfill_holes: ask again for the bars that one source has and another lacks, where the other's source is known,
             even those that it said it does not have (see ``RepairWorkflow``).
         adapter_options: of those sources' adapters.
+        market_data_conn_id: connection that holds the API key and options of one of those sources; others are asked
+            without it.
+        rate_limit: as for ``SourceOperator``, with ``rate_limit_conn_id`` and ``max_wait``.
         fail_on: ``error`` fails without retry where a series has errors of its own or differs from the first;
             ``never`` only reports.
         thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
@@ -180,7 +190,16 @@ class ValidationWorkflowOperator(LakeOperator):
 
     """
 
-    template_fields: Collection[str] = (*LakeOperator.template_fields, "series", "start", "end", "reports")
+    template_fields: Collection[str] = (
+        *LakeOperator.template_fields,
+        "series",
+        "start",
+        "end",
+        "reports",
+        "market_data_conn_id",
+        "rate_limit",
+        "rate_limit_conn_id",
+    )
 
     def __init__(
         self,
@@ -194,16 +213,22 @@ class ValidationWorkflowOperator(LakeOperator):
         write_report: bool = True,
         backfill_holes: bool = False,
         adapter_options: dict[str, Any] | None = None,
+        market_data_conn_id: str | None = None,
+        rate_limit: str | None = None,
+        rate_limit_conn_id: str | None = None,
+        max_wait: float | None = 120.0,
         fail_on: Severity = "error",
         **kwargs: Any,
     ) -> None:
         super().__init__(fail_on=fail_on, **kwargs)
-        refuse_secrets(reports=reports, adapter_options=adapter_options)
+        refuse_secrets(reports=reports, rate_limit=rate_limit, adapter_options=adapter_options)
         if isinstance(series, list | tuple) and len(series) < 2:
             raise InvalidError("series must name at least two series to compare")
         check_fraction("tolerance", tolerance)
         if volume_tolerance is not None:
             check_fraction("volume_tolerance", volume_tolerance)
+        if max_wait is not None:
+            check_seconds("max_wait", max_wait, " or None,")
         self.series = series
         self.start = start
         self.end = end
@@ -213,9 +238,14 @@ class ValidationWorkflowOperator(LakeOperator):
         self.write_report = write_report
         self.backfill_holes = backfill_holes
         self.adapter_options = adapter_options
+        self.market_data_conn_id = market_data_conn_id
+        self.rate_limit = rate_limit
+        self.rate_limit_conn_id = rate_limit_conn_id
+        self.max_wait = max_wait
 
     def build_workflow(self, context: Context) -> ValidationWorkflow:
         """The run, from plain values."""
+        self._sources: dict[str, tuple[IDataAdapter, IRateLimiter]] = {}
         start, end = whole_range(context, self.start, self.end)
         self._lake = cast("BronzeWriter", self.build_writer(context))  # the workflow refuses another kind
         return ValidationWorkflow(
@@ -240,19 +270,34 @@ class ValidationWorkflowOperator(LakeOperator):
 
     def build_backfill(self, context: Context, series: str, start: datetime, end: datetime) -> IWorkflow:
         """What fetches a hole of ``series`` (its key), whatever is known of it; override to bring your own."""
-        source, prefix = series.partition("/")[0], "ccxt_"
-        options = dict(self.adapter_options or {})
-        if source.startswith(prefix):
-            source, options = "ccxt", {"exchange_id": source.removeprefix(prefix)} | options
-        adapter = open_adapter(source, options)
+        source = series.partition("/")[0]
+        if source not in self._sources:
+            self._sources[source] = self._open(source)
+        adapter, limiter = self._sources[source]
         return RepairWorkflow(
             adapter=adapter,
             writer=self._lake,
             checkpoint_store=self.build_checkpoint_store(context),
-            rate_limiter=open_limiter(adapter),
+            rate_limiter=limiter,
             holes=[{"series": series, "start": start, "end": end}],
+            max_wait=self.max_wait,
             owner=owner(context),
         )
+
+    def _open(self, source: str) -> tuple[IDataAdapter, IRateLimiter]:
+        """The adapter of the series of ``source``, and its quota where every task shares it."""
+        prefix, options = "ccxt_", dict(self.adapter_options or {})
+        if source.startswith(prefix):
+            source, options = "ccxt", {"exchange_id": source.removeprefix(prefix)} | options
+        conn_id = given(self.market_data_conn_id)
+        if conn_id is not None:
+            known, said = options_of(conn_id)
+            asked = options.get("exchange_id")
+            conn_id = conn_id if known == source and said.get("exchange_id", asked) == asked else None
+        adapter = open_adapter(source, options, conn_id)
+        place = given(self.rate_limit)
+        shared = quota_connection(place, given(self.rate_limit_conn_id), given(self.postgres_conn_id))
+        return adapter, open_limiter(adapter, place, shared)
 
     def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
         """Counts per series and pair; fails where the comparison does."""

@@ -40,7 +40,8 @@ class ValidationWorkflow(BaseWorkflow):
         backfill: makes of a series' key, a start and an end the workflow that fetches them, or ``None``; asked for each
             hole, one after the other. By default holes are only listed.
 
-    The result is a ``Comparison`` where one could be made, whatever came of it: ``agrees`` says that.
+    The result is a ``Comparison`` where one could be made, whatever came of it: ``agrees`` says that. Where the fetch of
+    a hole is ``parked``, so is the workflow, until then; the next run compares anew and fetches what is still missing.
 
     Raises:
         InvalidError: a lake that cannot be read, something other than a list of keys, a tolerance that is no fraction
@@ -87,6 +88,7 @@ class ValidationWorkflow(BaseWorkflow):
         self.backfill = backfill
         self._running: IWorkflow | None = None
         self._cancelled = False
+        self._parked: str | None = None
 
     async def execute(self, context: IWorkflowContext | None = None) -> ComparisonResult:
         """Validate, compare, write the report, and fetch holes where that is wanted."""
@@ -119,12 +121,15 @@ class ValidationWorkflow(BaseWorkflow):
         if self.backfill is not None:
             filled = self._backfilled(report["holes"], self.backfill, context)
             comparison["backfilled"] = [one async for one in filled]
+            if self._parked is not None:
+                return {"status": "parked", "until": self._parked, "backfilled": comparison["backfilled"]}
         return comparison
 
     async def _backfilled(
         self, holes: Sequence[MissingBars], backfill: FillHole, context: IWorkflowContext
     ) -> AsyncIterator[FilledHole]:
         """Each hole with what became of it. What one hole fails with is its own."""
+        self._parked = None
         for hole in holes:
             done: Mapping[str, Any]
             try:
@@ -138,6 +143,9 @@ class ValidationWorkflow(BaseWorkflow):
             names = ("status", "records_written", "errors")
             told = {name: done[name] for name in names if done.get(name) is not None}
             yield cast("FilledHole", {**hole, **told})
+            if done["status"] == "parked":
+                self._parked = done["until"]
+                return
 
     def _range(self, context: IWorkflowContext) -> dict[str, datetime | None]:
         return {
