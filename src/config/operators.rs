@@ -39,12 +39,12 @@ pub(super) fn own(name: &str) -> Option<&'static Operator> {
 const FETCH_OHLCV: Operator = Operator {
     name: "FetchOHLCVOperator",
     text: "Fetches bars of one series into a staging place.",
-    arguments: &[FETCH, PLACES, SOURCE],
+    arguments: &[FETCH, PLACES, SOURCE, QUOTA],
 };
 const FETCH_OI: Operator = Operator {
     name: "FetchOIOperator",
     text: "Fetches open interest of one series into a staging place.",
-    arguments: &[FETCH, PLACES, SOURCE],
+    arguments: &[FETCH, PLACES, SOURCE, QUOTA],
 };
 const WRITE_BRONZE: Operator = Operator {
     name: "WriteBronzeOperator",
@@ -97,7 +97,7 @@ const GAP_DETECTOR: Operator = Operator {
 const BACKFILL: Operator = Operator {
     name: "BackfillOperator",
     text: "Fetches what is missing of some series into the lake, resumably.",
-    arguments: &[SERIES, RANGE, PLACES, SOURCE],
+    arguments: &[SERIES, RANGE, PLACES, SOURCE, QUOTA],
 };
 const INCREMENTAL: Operator = Operator {
     name: "IncrementalOperator",
@@ -117,6 +117,7 @@ const INCREMENTAL: Operator = Operator {
         ],
         PLACES,
         SOURCE,
+        QUOTA,
     ],
 };
 const REPAIR: Operator = Operator {
@@ -141,6 +142,7 @@ const REPAIR: Operator = Operator {
         RANGE,
         PLACES,
         SOURCE,
+        QUOTA,
     ],
 };
 const VALIDATION_WORKFLOW: Operator = Operator {
@@ -167,6 +169,7 @@ const VALIDATION_WORKFLOW: Operator = Operator {
         CHECKS,
         RANGE,
         PLACES,
+        QUOTA,
     ],
 };
 const CHECKPOINT_READER: Operator = Operator {
@@ -247,6 +250,12 @@ const SOURCE: &[Argument] = &[
         .nullable()
         .template(),
     argument("adapter_options", Kind::Map, "Options of the source's adapter.").nullable(),
+    argument("concurrency", POSITIVE, "Requests in flight."),
+    argument("resume", Kind::Choice(&["always", "never"]), "Whether checkpoints count."),
+];
+
+/// Of every operator that may ask a source: with which key, and whose quota.
+const QUOTA: &[Argument] = &[
     argument("market_data_conn_id", Kind::Text, "Connection of the source.").nullable().template(),
     argument("rate_limit", Kind::Url, "URL of the place where workers share the quota.")
         .nullable()
@@ -254,10 +263,8 @@ const SOURCE: &[Argument] = &[
     argument("rate_limit_conn_id", Kind::Text, "Connection of the database of the quota.")
         .nullable()
         .template(),
-    argument("concurrency", POSITIVE, "Requests in flight."),
     argument("max_wait", Kind::Number { least: 0.0 }, "Longest wait for quota, in seconds; null: any.")
         .nullable(),
-    argument("resume", Kind::Choice(&["always", "never"]), "Whether checkpoints count."),
 ];
 
 /// Of every operator that looks at rows.
