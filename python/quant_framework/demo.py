@@ -10,6 +10,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from quant_framework.cli.series import gaps, is_series, span
 from quant_framework.ingestion.backfill import LocalCheckpointStore
 from quant_framework.testing import OfflineExchange
 
@@ -61,15 +62,15 @@ def show(home: Path) -> None:
     store = LocalCheckpointStore(home / "checkpoints")
     for key in store.list_sync():
         checkpoint = store.load_sync(key)
-        if key.count("/") != 3 or checkpoint is None:
+        if not is_series(key) or checkpoint is None:
             continue
         source, data_type, symbol, timeframe = key.split("/")
         folder = home / "lake" / "bronze" / f"source={source}" / f"dataset={data_type}" / f"symbol={symbol}"
         files = list((folder / f"timeframe={timeframe}").glob("*.parquet"))
-        ranges = sorted([*checkpoint.data, *checkpoint.empty])
         bars = sum((high - low) // BARS[timeframe] for low, high in checkpoint.data)
-        span = f"{ranges[0][0]:%Y-%m-%d} .. {ranges[-1][1]:%Y-%m-%d}" if ranges else "nothing"
-        print(f"  {key:<46} {bars:>4} bars in {len(files)} objects, covered {span}, {len(checkpoint.empty)} gaps")
+        whole = span(checkpoint)
+        covered = f"{whole[0]:%Y-%m-%d} .. {whole[1]:%Y-%m-%d}" if whole else "nothing"
+        print(f"  {key:<46} {bars:>4} bars in {len(files)} objects, covered {covered}, {gaps(checkpoint)}")
 
 
 def main() -> None:

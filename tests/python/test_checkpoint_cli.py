@@ -69,15 +69,32 @@ def test_status(url, command):
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         f"{HOLED}: nothing, 0 gaps",
-        f"{WHOLE}: {at(0).isoformat()} .. {at(180).isoformat()}, 1 gaps",
+        f"{WHOLE}: {at(0).isoformat()} .. {at(180).isoformat()}, 1 gaps (1 empty)",
         f"{key_of('BTC/USDT:USDT')}: {at(1).isoformat()} .. {at(2).isoformat()}, 0 gaps",
     ]
     code, out, _ = command("status", "--checkpoint", url, "--prefix", "coinalyze/ohlcv/W", "--json")
     texts = [at(minute).isoformat() for minute in (0, 60, 120, 180)]
-    whole = {"series": WHOLE, "generation": 0, "data": [texts[:2], texts[2:]], "empty": [texts[1:3]]}
+    whole = {"series": WHOLE, "generation": 0, "data": [texts[:2], texts[2:]], "empty": [texts[1:3]], "unknown": []}
     assert (code, json.loads(out)) == (0, [whole])
     assert command("status", "--checkpoint", url, "--prefix", "nothing") == (0, "", "no series is known here\n")
     assert command("status", "--checkpoint", url, "--prefix", "nothing", "--json") == (0, "[]\n", "")
+
+
+def test_status_counts_what_nobody_asked_for_as_gaps(places, command):
+    """A hole of 17 days between two backfills was shown as "0 gaps"."""
+    url = url_of(places, "local")
+    store = open_checkpoint_store(url)
+    store.commit_sync(WHOLE, spans((0, 60), (120, 180)), spans((60, 70)))
+    store.commit_sync(HOLED, spans((0, 60), (120, 180)))
+    code, out, _ = command("status", "--checkpoint", url)
+    assert code == 0
+    assert [line.partition(", ")[2] for line in out.splitlines()] == [
+        "1 gaps (1 never asked)",
+        "2 gaps (1 empty, 1 never asked)",
+    ]
+    holed, whole = json.loads(command("status", "--checkpoint", url, "--json")[1])
+    assert holed["unknown"] == [[at(60).isoformat(), at(120).isoformat()]]
+    assert whole["unknown"] == [[at(70).isoformat(), at(120).isoformat()]]
 
 
 def test_a_store_that_is_new_is_empty(url, command):

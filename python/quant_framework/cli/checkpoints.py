@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quant_framework import settings
+from quant_framework.cli.series import gaps, is_series, never_asked, span
 from quant_framework.errors import DataError, InvalidError
-from quant_framework.ingestion.backfill import CheckpointManager, CheckpointStore, open_checkpoint_store
+from quant_framework.ingestion.backfill import Checkpoint, CheckpointManager, CheckpointStore, open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.results import CheckpointRepair
 
@@ -51,10 +52,11 @@ def store_of(arguments: argparse.Namespace) -> CheckpointStore:
 def status(arguments: argparse.Namespace) -> bool:
     """Print what is covered."""
     store = store_of(arguments)
-    entries, damaged = [], 0
+    known: dict[str, Checkpoint] = {}
+    damaged = 0
     for key in store.list_sync(arguments.prefix):
-        if key.count("/") != 3:
-            continue  # what a bare name was resolved to
+        if not is_series(key):
+            continue
         try:
             checkpoint = store.load_sync(key)
         except (DataError, InvalidError) as error:  # damaged, or of a newer format
@@ -63,19 +65,24 @@ def status(arguments: argparse.Namespace) -> bool:
             continue
         if checkpoint is None:
             continue
-        entry: dict[str, Any] = {"series": key, "generation": checkpoint.generation}
-        for kind in ("data", "empty"):
-            entry[kind] = [[low.isoformat(), high.isoformat()] for low, high in getattr(checkpoint, kind)]
-        entries.append(entry)
+        known[key] = checkpoint
     if arguments.json:
-        print(json.dumps(entries))
-    for entry in [] if arguments.json else entries:
-        ranges = sorted(entry["data"] + entry["empty"])
-        span = f"{ranges[0][0]} .. {ranges[-1][1]}" if ranges else "nothing"
-        print(f"{entry['series']}: {span}, {len(entry['empty'])} gaps")
-    if not entries and not damaged and not arguments.json:
+        print(json.dumps([entry(key, checkpoint) for key, checkpoint in known.items()]))
+        return not damaged
+    for key, checkpoint in known.items():
+        whole = span(checkpoint)
+        covered = f"{whole[0].isoformat()} .. {whole[1].isoformat()}" if whole else "nothing"
+        print(f"{key}: {covered}, {gaps(checkpoint)}")
+    if not known and not damaged:
         print("no series is known here", file=sys.stderr)
     return not damaged
+
+
+def entry(key: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is known of a series, as JSON values."""
+    kinds = {"data": checkpoint.data, "empty": checkpoint.empty, "unknown": never_asked(checkpoint)}
+    texts = {kind: [[low.isoformat(), high.isoformat()] for low, high in ranges] for kind, ranges in kinds.items()}
+    return {"series": key, "generation": checkpoint.generation, **texts}
 
 
 def rebuild(arguments: argparse.Namespace) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quant_framework import settings
+from quant_framework.cli.series import is_series
 from quant_framework.errors import InvalidError, UnavailableError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.orchestration.coverage import coverage_map, coverage_page, draw_coverage
@@ -56,7 +57,7 @@ def coverage(arguments: argparse.Namespace) -> bool:
     if arguments.width is not None and arguments.width < 40:
         raise InvalidError(f"--width must be at least 40, not {arguments.width}")
     store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
-    known = [key for key in wait_for(store.list, arguments.series) if key.count("/") == 3]
+    known = [key for key in wait_for(store.list, arguments.series) if is_series(key)]
     keys = [key for key in known if arguments.source in (None, key.split("/")[0])]
     if not keys:
         of = f" of {arguments.source}" if arguments.source else ""

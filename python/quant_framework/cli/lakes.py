@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from quant_framework import settings
+from quant_framework.cli.series import is_series
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
@@ -53,7 +54,7 @@ def compact(arguments: argparse.Namespace) -> bool:
 def gaps(arguments: argparse.Namespace) -> bool:
     """Show the gaps of every known series; whether no bar is left that was never asked for."""
     store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
-    keys = [key for key in store.list_sync(arguments.series) if key.count("/") == 3]
+    keys = [key for key in store.list_sync(arguments.series) if is_series(key)]
     if not keys:
         raise InvalidError(
             f"no series is known whose key begins with {arguments.series!r}", "status lists what is known"

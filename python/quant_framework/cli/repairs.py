@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quant_framework import settings
+from quant_framework.cli.series import is_series
 from quant_framework.cli.sources import add_source, open_adapter
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
@@ -38,7 +39,7 @@ def repair(arguments: argparse.Namespace) -> bool:
     adapter = open_adapter(arguments)
     store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
     known = store.list_sync(arguments.series)
-    series = [key for key in known if key.count("/") == 3 and key.startswith(f"{adapter.source}/")]
+    series = [key for key in known if is_series(key) and key.startswith(f"{adapter.source}/")]
     if not series:
         raise InvalidError(f"no series of {adapter.source} is known whose key begins with {arguments.series!r}")
     workflow = RepairWorkflow(

@@ -12,6 +12,7 @@ from typing import Any
 
 from quant_framework import config_files, settings
 from quant_framework.cli import files
+from quant_framework.cli.series import KEY, is_series
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -20,7 +21,6 @@ from quant_framework.orchestration.tasks.running import wait_for
 from quant_framework.results import SeriesValidation
 
 TEXT = "check YAML files of DAGs, or rows in the lake"
-KEY = "source/data_type/symbol/timeframe"
 FIRST = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -66,7 +66,7 @@ def kind_of(what: str) -> str:
     """Whether an argument is a ``path`` or a ``series``."""
     if os.path.exists(what) or what.endswith(config_files.ENDINGS):
         return "path"
-    if what.count("/") == 3 and not what.startswith((".", "/")):
+    if is_series(what) and not what.startswith((".", "/")):
         return "series"
     raise InvalidError(f"{what!r} is neither a file or folder that exists nor the key of a series", f"keys are {KEY}")
 

@@ -40,8 +40,8 @@ class ValidationWorkflow(BaseWorkflow):
         backfill: makes of a series' key, a start and an end the workflow that fetches them, or ``None``; asked for each
             hole, one after the other. By default holes are only listed.
 
-    The result is a ``Comparison`` where one could be made, whatever came of it: ``agrees`` says that. Where the fetch of
-    a hole is ``parked``, so is the workflow, until then; the next run compares anew and fetches what is still missing.
+    The result is a ``Comparison`` where one could be made, whatever came of it: ``agrees`` says that. Where the fetch
+    of a hole is ``parked``, so is the workflow; the next run compares anew and fetches what is still missing.
 
     Raises:
         InvalidError: a lake that cannot be read, something other than a list of keys, a tolerance that is no fraction
