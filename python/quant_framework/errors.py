@@ -113,3 +113,15 @@ class InternalError(QuantFrameworkError, RuntimeError):
     """A bug in this package."""
 
     kind: ErrorKind = "internal"
+
+
+BY_KIND: dict[str, type[QuantFrameworkError]] = {
+    "unavailable": UnavailableError,
+    "rate_limited": RateLimitedError,
+    "conflict": ConflictError,
+    "invalid": InvalidError,
+    "data": DataError,
+    "cancelled": RunCancelledError,
+    "internal": InternalError,
+}
+"""The exception of each kind; an author's own subclass of one has the kind of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import Any
 
@@ -11,6 +10,7 @@ from quant_framework.airflow.connections import adapter_options, open_adapter
 from quant_framework.airflow.provider_info import CONNECTION_TYPE
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.orchestration.ports import IDataAdapter
+from quant_framework.orchestration.tasks.running import blocking
 from quant_framework.settings import DEFAULT_SOURCE
 
 __all__ = ["MarketDataHook"]
@@ -52,7 +52,7 @@ class MarketDataHook(BaseHook):
             source, _ = adapter_options(self.market_data_conn_id)
             anywhere = {"market": None} if source == DEFAULT_SOURCE else None
             adapter = open_adapter(options=anywhere, market_data_conn_id=self.market_data_conn_id)
-            found = asyncio.run(_ask(adapter))
+            found = blocking(_ask(adapter))
         except QuantFrameworkError as error:
             return False, str(error)
         return True, f"{adapter.source} answers: {ASKED_FOR} is {found}"

@@ -70,6 +70,8 @@ class Failure(_Failure, total=False):
 
     series: str
     """Absent where the whole run is meant."""
+    until: str
+    """Of a refusal (``rate_limited``) that says when to ask again."""
 
 
 class _Gap(TypedDict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from quant_framework.airflow.links import LakeLink
 from quant_framework.errors import InvalidError, RateLimitedError
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
 from quant_framework.orchestration.staged import moment
-from quant_framework.orchestration.tasks.running import one_line
+from quant_framework.orchestration.tasks.running import blocking, one_line
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
 
 DEFERRED = (signal.SIGTERM, signal.SIGALRM)
@@ -164,7 +163,7 @@ class BaseDataOperator(BaseOperator):
         ti = context["ti"]  # pyright: ignore[reportTypedDictNotRequiredAccess]  # a task that runs has one
         workflow_context = AirflowWorkflowContext(ti=ti, params=context.get("params"))
         with self._deferred_signals() as raised:
-            result = cast("dict[str, Any]", asyncio.run(self._workflow.execute(workflow_context)))
+            result = cast("dict[str, Any]", blocking(self._workflow.execute(workflow_context)))
         self._result = result
         self.report(result, context)
         if raised:

@@ -3,17 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, TypeVar
 
 from quant_framework.arguments import Moment
-from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.errors import BY_KIND, InvalidError, QuantFrameworkError, RateLimitedError
 from quant_framework.orchestration.ports import IWorkflow
 from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows.base import NoContext
 
 T = TypeVar("T")
+
+
+def blocking(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What ``coroutine`` answers or raises, for a plain function.
+
+    Where an event loop runs already, as in a notebook, it gets a thread and a loop of its own. Whatever stops the
+    waiting meanwhile, such as Ctrl-C, cancels it and is raised once it has ended.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    return _apart(coroutine)
+
+
+def _apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
+    answer: Future[T] = Future()
+
+    async def work() -> T:
+        begun.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        return await coroutine
+
+    def run_loop() -> None:
+        try:
+            answer.set_result(asyncio.run(work()))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run_loop,), name="quant_framework")
+    thread.start()
+    try:
+        return answer.result()
+    except BaseException:
+        if not answer.done():
+            loop, task = begun.result()
+            if task is not None:
+                with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                    loop.call_soon_threadsafe(task.cancel)
+        raise
+    finally:
+        thread.join()
 
 
 def run(workflow: IWorkflow) -> Any:
@@ -23,12 +69,21 @@ def run(workflow: IWorkflow) -> Any:
         QuantFrameworkError: it did not; of the kind of its first error.
 
     """
-    result = asyncio.run(workflow.execute(NoContext()))
+    result = blocking(_executed(workflow))
     if result["status"] == "success":
         return result
+    if result["status"] == "parked":
+        raise RateLimitedError("the quota is used up", until=iso_moment(result["until"]))
     problems = result.get("errors") or [{"kind": "cancelled", "message": result["status"]}]
-    kinds = {kind.kind: kind for kind in QuantFrameworkError.__subclasses__()}
-    raise kinds.get(problems[0]["kind"], QuantFrameworkError)("; ".join(map(one_line, problems)))
+    kind, message = BY_KIND.get(problems[0]["kind"], QuantFrameworkError), "; ".join(map(one_line, problems))
+    until = problems[0].get("until")
+    if until is not None and kind is RateLimitedError:
+        raise RateLimitedError(message, until=iso_moment(until))
+    raise kind(message)
+
+
+async def _executed(workflow: IWorkflow) -> Mapping[str, Any]:
+    return await workflow.execute(NoContext())
 
 
 def one_line(error: Mapping[str, Any]) -> str:
@@ -42,7 +97,7 @@ def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) 
     async def answer() -> T:
         return await ask(*arguments, **options)
 
-    return asyncio.run(answer())
+    return blocking(answer())
 
 
 def aware(value: Moment, name: str) -> datetime:

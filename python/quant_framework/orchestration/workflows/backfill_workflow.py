@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, drain_log
 from quant_framework.arguments import Moment, Priority, Resume
-from quant_framework.errors import InvalidError, QuantFrameworkError
+from quant_framework.errors import InvalidError, QuantFrameworkError, RateLimitedError
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
 from quant_framework.orchestration.checks import check_part
 from quant_framework.orchestration.ports import (
@@ -227,7 +227,11 @@ class BackfillWorkflow(BaseWorkflow):
 
 def failed(error: QuantFrameworkError) -> Failed:
     """The result of a workflow that raised ``error``."""
-    return {"status": "failed", "errors": [{"kind": error.kind, "message": str(error)}]}
+    failure: Failure = {"kind": error.kind, "message": str(error)}
+    until = error.until if isinstance(error, RateLimitedError) else None
+    if until is not None:
+        failure["until"] = until.isoformat()
+    return {"status": "failed", "errors": [failure]}
 
 
 def broken_off(error: QuantFrameworkError, run: Backfill) -> Failed:

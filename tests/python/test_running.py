@@ -1,0 +1,109 @@
+"""Plain functions over workflows: inside a running event loop, stopped, and what they raise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import subprocess
+import sys
+import textwrap
+import threading
+from datetime import datetime, timezone
+
+import pytest
+
+from conftest import END, START
+from orchestration_runs import BTC, adapter, places
+from quant_framework.errors import BY_KIND, InternalError, InvalidError, QuantFrameworkError, RateLimitedError
+from quant_framework.orchestration.tasks import fetch_ohlcv, write_bronze
+from quant_framework.orchestration.tasks.running import blocking, run
+
+pytest_plugins = ["orchestration_fixtures"]
+
+NAME: contextvars.ContextVar[str] = contextvars.ContextVar("NAME", default="none")
+UNTIL = datetime(2030, 1, 1, tzinfo=timezone.utc)
+
+
+class Ended:
+    """A workflow that ended so."""
+
+    def __init__(self, **result: object) -> None:
+        self.result = result
+
+    async def execute(self, context: object) -> dict:
+        return self.result
+
+
+def failing(kind: str, **more: object) -> Ended:
+    return Ended(status="failed", errors=[{"kind": kind, "message": "m", "series": "s", **more}])
+
+
+async def test_functions_are_just_called_inside_a_running_loop(exchange, unhurried, tmp_path):
+    """As in a notebook, whose cells run inside an event loop."""
+    asyncio.get_running_loop()
+    where = places(tmp_path)
+    staged = fetch_ohlcv(BTC, "1h", START, END, adapter(exchange), lake=where["lake"])
+    written = write_bronze(staged, **where)
+    assert (written["status"], written["records_written"]) == ("success", 336)
+    with pytest.raises(InvalidError, match="nonsense"):
+        fetch_ohlcv(BTC, "nonsense", START, END, adapter(exchange), lake=where["lake"])
+
+
+async def test_what_is_blocking_sees_the_context_of_its_caller():
+    NAME.set("caller")
+    here = threading.get_ident()
+
+    async def look() -> tuple[str, bool]:
+        await asyncio.sleep(0)
+        return NAME.get(), threading.get_ident() == here
+
+    assert blocking(look()) == ("caller", False)
+
+
+def test_ctrl_c_in_a_running_loop_cancels_what_is_blocking_and_waits_for_its_end():
+    code = """
+        import asyncio, os, signal
+        from quant_framework.orchestration.tasks.running import blocking
+
+        async def work():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                print("drained", flush=True)
+
+        async def cell():
+            blocking(work())
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(cell())
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.returncode) == (["drained", "interrupted"], 0), done.stderr
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_a_failed_run_raises_the_exception_of_its_kind_whatever_an_author_derives(kind):
+    class Own(QuantFrameworkError):
+        """An author's, of no kind of its own."""
+
+    with pytest.raises(BY_KIND[kind], match=r"^s: m$") as raised:
+        run(failing(kind))
+    assert type(raised.value) is BY_KIND[kind]
+    assert Own("x").kind == InternalError.kind
+    assert {known.kind for known in BY_KIND.values()} == set(BY_KIND)
+
+
+def test_a_refusal_keeps_when_to_ask_again():
+    for ended in (failing("rate_limited", until=UNTIL.isoformat()), Ended(status="parked", until=UNTIL.isoformat())):
+        with pytest.raises(RateLimitedError) as raised:
+            run(ended)
+        assert raised.value.until == UNTIL
+    with pytest.raises(RateLimitedError) as raised:
+        run(failing("rate_limited"))
+    assert raised.value.until is None
