@@ -6,8 +6,9 @@ They are raised from Rust, survive pickling, and show as one line. ``hint`` says
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quant_framework.results import ErrorKind
@@ -113,6 +114,17 @@ class InternalError(QuantFrameworkError, RuntimeError):
     """A bug in this package."""
 
     kind: ErrorKind = "internal"
+
+
+def failure_line(failure: Mapping[str, Any]) -> str:
+    """An entry of a result's ``errors`` in one line, with its series, where it has one, once.
+
+    Args:
+        failure: a ``quant_framework.results.Failure``.
+
+    """
+    series, message = failure.get("series") or "", str(failure["message"])
+    return message if message.startswith(series) else f"{series}: {message}"
 
 
 BY_KIND: dict[str, type[QuantFrameworkError]] = {

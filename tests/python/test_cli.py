@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 
 from quant_framework._core import Backfill, __version__
 from quant_framework.cli import main
+from quant_framework.ingestion.backfill import LocalCheckpointStore
+from quant_framework.testing import Fault
 
 
 @pytest.fixture
@@ -108,3 +115,60 @@ def test_a_reader_that_has_had_enough_sees_no_traceback():
     command = f"{sys.executable} -m quant_framework.cli schema | head -c 9"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (len(done.stdout), done.stderr) == (9, "")
+
+
+def started(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "quant_framework.cli", *arguments]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["backfill", "repair"])
+def test_a_signal_lets_a_run_finish_its_writes(command, number, job, exchange, tmp_path):
+    """A repair died of it, with a traceback or without a word."""
+    day, start = timedelta(days=1), datetime(2026, 1, 5, tzinfo=timezone.utc)
+    key, store = "coinalyze/ohlcv/BTCUSDT_PERP.A/1m", LocalCheckpointStore(tmp_path / "checkpoints")
+    holes = [(start + at * 25 * day, start + at * 25 * day + day / 24) for at in range(12)]
+    if command == "repair":
+        store.commit_sync(key, [(high, low) for (_, high), (low, _) in pairwise(holes)], holes)
+        arguments = [*job[8:], "--series", key, "--force"]
+    else:
+        arguments = [*job, "--timeframes", "1m"]
+    exchange.inject(Fault("latency", times=None, value=0.3))
+    where = ["--rate-limit", (tmp_path / "limits").as_uri(), "--concurrency", "1", "--json"]
+    process = started(command, *arguments, *where)
+    deadline = time.monotonic() + 60
+    while exchange.stats()["requests"] < 3:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    result = json.loads(out)
+    assert (process.returncode, result["status"]) == (1, "cancelled"), err
+    assert "Traceback" not in err
+    assert result["records_written"] > 0, result
+    assert result["requests"] < 12
+    assert (tmp_path / "lake").is_dir()
+    assert sum((high - low) // timedelta(minutes=1) for low, high in store.load_sync(key).data) >= 60
+
+
+def test_ctrl_c_ends_other_commands_without_a_traceback(tmp_path):
+    pipe = tmp_path / "document"
+    os.mkfifo(pipe)
+    process = started("import", str(pipe), "--checkpoint", (tmp_path / "checkpoints").as_uri())
+    with pipe.open("w"):  # opened once the command reads it
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "interrupted\n")
+    assert process.returncode == 130
+
+
+def test_errors_of_a_repair_are_no_output_and_name_their_series_once(job, capsys, tmp_path):
+    key, at = "coinalyze/ohlcv/NOPE.A/1h", datetime(2026, 1, 5, tzinfo=timezone.utc)
+    LocalCheckpointStore(tmp_path / "checkpoints").commit_sync(key, None, [(at, at + timedelta(days=1))])
+    assert main(["repair", *job[6:], "--series", key, "--end", "2026-01-06"]) == 1
+    said = capsys.readouterr()
+    assert "error" not in said.out
+    assert said.err.count(key) == said.err.count("error: ") == 1

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from quant_framework.errors import failure_line
+
 __all__ = ["dataset_name", "facets"]
 
 MOST_ERRORS = 5
@@ -94,6 +96,6 @@ def failure(result: Mapping[str, Any]) -> str | None:
     if result.get("status") not in ("failed", "partial"):
         return None
     errors = result.get("errors") or []
-    lines = [f"{error['series']}: {error['message']}" if error.get("series") else error["message"] for error in errors]
+    lines = [failure_line(error) for error in errors]
     more = [f"and {len(lines) - MOST_ERRORS} more"] if len(lines) > MOST_ERRORS else []
     return "; ".join([*lines[:MOST_ERRORS], *more]) or result["status"]

@@ -12,19 +12,16 @@ import argparse
 import asyncio
 import functools
 import json
-import logging
 import os
-import signal
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import Any
 
 from quant_framework import __version__, settings
 from quant_framework.cli import checkpoints, coverage, files, lakes, repairs, validations
+from quant_framework.cli.running import run, show_errors
 from quant_framework.cli.sources import add_source, open_adapter
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
@@ -32,15 +29,14 @@ from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
-from quant_framework.results import BackfillResult, Plan
+from quant_framework.results import Plan
 
 TEXTS = {
     "backfill": "fetch what is missing",
     "update": "fetch what is missing up to now, before backfills that wait for the same quota",
     "plan": "say what a backfill would cost",
 }
-DONE, FAILED, USAGE = 0, 1, 2
-BAR = 24
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def moment(text: str) -> datetime:
@@ -91,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def workflow(arguments: argparse.Namespace, progress: Progress | None = None) -> BackfillWorkflow:
+def workflow(arguments: argparse.Namespace) -> BackfillWorkflow:
     """The backfill that the arguments describe."""
     adapter = open_adapter(arguments)
     is_update = arguments.command == "update"
@@ -108,53 +104,7 @@ def workflow(arguments: argparse.Namespace, progress: Progress | None = None) ->
         end=arguments.end or datetime.now(timezone.utc),
         concurrency=arguments.concurrency,
         resume=arguments.resume,
-        progress=progress,
-        progress_interval=0.2 if progress and progress.terminal else 10.0,
     )
-
-
-class Progress:
-    """A bar on a terminal, a plain line now and then otherwise; on standard error."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.terminal: bool = stream.isatty()
-        self.started: float = time.monotonic()
-
-    def report(self, progress: Mapping[str, Any]) -> None:
-        """Show the counters."""
-        done, planned = progress["chunks_done"], progress["chunks_planned"]
-        seconds = max(time.monotonic() - self.started, 1e-3)
-        left = f"{(planned - done) * seconds / done:.0f} s left" if done else "starting"
-        text = (
-            f"{done}/{planned} chunks, {progress['records_written']:,} rows, "
-            f"{progress['records_written'] / seconds:,.0f} rows/s, {left}, "
-            f"throttled {progress['throttled_seconds']:.0f} s"
-        )
-        if self.terminal:
-            filled = BAR * done // planned if planned else 0
-            self.stream.write(f"\r\x1b[K[{'#' * filled}{'.' * (BAR - filled)}] {text}")
-        else:
-            self.stream.write(text + "\n")
-        self.stream.flush()
-
-    def end(self) -> None:
-        """Leave the bar's line."""
-        if self.terminal:
-            self.stream.write("\r\x1b[K")
-
-
-async def run(arguments: argparse.Namespace) -> BackfillResult:
-    """Run a backfill; Ctrl-C and SIGTERM let it finish its writes and commit."""
-    progress = Progress(sys.stderr)
-    job = workflow(arguments, progress)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, job.cancel)
-    try:
-        return await job.execute()
-    finally:
-        progress.end()
 
 
 def show(result: Mapping[str, Any]) -> None:
@@ -165,10 +115,7 @@ def show(result: Mapping[str, Any]) -> None:
             print(f"  {gap['kind']}: {gap['start']} .. {gap['end']} ({gap['bars']} bars)")
         if len(series["gaps"]) > 20:
             print(f"  and {len(series['gaps']) - 20} more gaps (--json lists them all)")
-    for error in result.get("errors", []):
-        series, message = error.get("series") or "", error["message"]
-        where = "" if message.startswith(series) else f"{series} "
-        print(f"error: {where}{message}", file=sys.stderr)
+    show_errors(result)
     print(
         f"{result['status']}: {result.get('records_written', 0):,} rows, {result.get('chunks_done', 0)} chunks done, "
         f"{result.get('chunks_skipped', 0)} covered before, {result.get('requests', 0)} requests, "
@@ -185,8 +132,7 @@ def show_plan(plan: Plan) -> None:
     )
     if plan["bars_beyond_retention"]:
         print(f"{plan['bars_beyond_retention']:,} bars are beyond the source's retention")
-    for error in plan["errors"]:
-        print(f"error: {error['message']}", file=sys.stderr)
+    show_errors(plan)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -196,9 +142,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # In a pipe or a file as on a terminal: each line is there when it is told, in its order among the errors.
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        with told_once():
-            code = perform(arguments)
+        code = perform(arguments)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output, such as `head`, has had enough of it; the interpreter's own flush must not say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -206,41 +154,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-@contextmanager
-def told_once() -> Iterator[None]:
-    """Keep what a run ends with from the log: it is shown from the run's result."""
-    log = logging.getLogger("quant_framework.workflows.backfill")
-    log.addFilter(is_warning)
-    try:
-        yield
-    finally:
-        log.removeFilter(is_warning)
-
-
-def is_warning(record: logging.LogRecord) -> bool:
-    """Whether a record is no error."""
-    return record.levelno < logging.ERROR
-
-
 def perform(arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments`` name; the process's exit code."""
     try:
-        parts = (checkpoints, coverage, files, lakes, repairs, validations)
-        if command := {name: run for part in parts for name, run in part.COMMANDS.items()}.get(arguments.command):
-            return DONE if command(arguments) else FAILED
-        if arguments.command == "plan":
-            plan = asyncio.run(workflow(arguments).plan())
-            print(json.dumps(plan)) if arguments.json else show_plan(plan)
-            return FAILED if plan["errors"] else DONE
-        result = asyncio.run(run(arguments))
+        return COMMANDS[arguments.command](arguments)
     except QuantFrameworkError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE if isinstance(error, InvalidError) else FAILED
-    print(json.dumps(result)) if arguments.json else show(result)
-    return USAGE if is_refused(result) else DONE if result["status"] == "success" else FAILED
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Say what a backfill would cost."""
+    planned = asyncio.run(workflow(arguments).plan())
+    if arguments.json:
+        print(json.dumps(planned))
+    else:
+        show_plan(planned)
+    return FAILED if planned["errors"] else DONE
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """Run a backfill."""
+    result = run(workflow(arguments))
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        show(result)
+    if result["status"] == "success":
+        return DONE
+    return USAGE if is_refused(result) else FAILED
 
 
 def is_refused(result: Mapping[str, Any]) -> bool:
     """Whether nothing was begun because the arguments are wrong."""
     errors = result.get("errors", [])
     return "requests" not in result and any(error["kind"] == "invalid" for error in errors)
+
+
+def answering(command: Callable[[argparse.Namespace], bool]) -> Callable[[argparse.Namespace], int]:
+    """The exit code of a command that answers whether everything is well."""
+    return lambda arguments: DONE if command(arguments) else FAILED
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    **{
+        name: answering(command)
+        for part in (checkpoints, coverage, files, lakes, repairs, validations)
+        for name, command in part.COMMANDS.items()
+    },
+    "backfill": fetch,
+    "update": fetch,
+    "plan": plan,
+}
+"""By name; each answers the process's exit code."""

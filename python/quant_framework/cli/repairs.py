@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from quant_framework import settings
+from quant_framework.cli.running import run, show_errors
 from quant_framework.cli.series import is_series
 from quant_framework.cli.sources import add_source, open_adapter
 from quant_framework.errors import InvalidError
@@ -55,7 +55,7 @@ def repair(arguments: argparse.Namespace) -> bool:
         pause=arguments.pause,
         force=arguments.force,
     )
-    result = asyncio.run(workflow.execute())
+    result = run(workflow)
     if arguments.json:
         print(json.dumps(result))
     else:
@@ -71,8 +71,7 @@ def show(result: Mapping[str, Any]) -> None:
             bars[gap["kind"]] = bars.get(gap["kind"], 0) + gap["bars"]
         left = ", ".join(f"{count:,} {kind}" for kind, count in sorted(bars.items())) or "none"
         print(f"{one['series']}: {one['rows']:,} rows found; bars still missing: {left}")
-    for error in result.get("errors", []):
-        print(f"error: {error.get('series', '')} {error['message']}".replace("  ", " "))
+    show_errors(result)
     print(f"{result['status']}: {result.get('records_written', 0):,} rows, {result.get('requests', 0)} requests")
 
 

@@ -22,10 +22,10 @@ from quant_framework.airflow.compat import (
 from quant_framework.airflow.connections import open_bronze, open_checkpoints, refuse_secrets
 from quant_framework.airflow.lineage import facets
 from quant_framework.airflow.links import LakeLink
-from quant_framework.errors import InvalidError, RateLimitedError
+from quant_framework.errors import InvalidError, RateLimitedError, failure_line
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
 from quant_framework.orchestration.staged import moment
-from quant_framework.orchestration.tasks.running import blocking, one_line
+from quant_framework.orchestration.tasks.running import blocking
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
 
 DEFERRED = (signal.SIGTERM, signal.SIGALRM)
@@ -182,7 +182,7 @@ class BaseDataOperator(BaseOperator):
         if status == "parked":
             raise parked(moment(result["until"]))
         if status != "success":
-            lines = "; ".join(one_line(error) for error in errors[:5])
+            lines = "; ".join(failure_line(error) for error in errors[:5])
             hopeless = bool(errors) and all(error["kind"] == "invalid" for error in errors)
             raise (AirflowFailException if hopeless else AirflowException)(f"{status}: {lines}")
         return self.summarize(result)

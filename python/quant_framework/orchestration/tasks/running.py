@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from quant_framework.arguments import Moment
-from quant_framework.errors import BY_KIND, InvalidError, QuantFrameworkError, RateLimitedError
+from quant_framework.errors import BY_KIND, InvalidError, QuantFrameworkError, RateLimitedError, failure_line
 from quant_framework.orchestration.ports import IWorkflow
 from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows.base import NoContext
@@ -75,7 +75,7 @@ def run(workflow: IWorkflow) -> Any:
     if result["status"] == "parked":
         raise RateLimitedError("the quota is used up", until=iso_moment(result["until"]))
     problems = result.get("errors") or [{"kind": "cancelled", "message": result["status"]}]
-    kind, message = BY_KIND.get(problems[0]["kind"], QuantFrameworkError), "; ".join(map(one_line, problems))
+    kind, message = BY_KIND.get(problems[0]["kind"], QuantFrameworkError), "; ".join(map(failure_line, problems))
     until = problems[0].get("until")
     if until is not None and kind is RateLimitedError:
         raise RateLimitedError(message, until=iso_moment(until))
@@ -84,11 +84,6 @@ def run(workflow: IWorkflow) -> Any:
 
 async def _executed(workflow: IWorkflow) -> Mapping[str, Any]:
     return await workflow.execute(NoContext())
-
-
-def one_line(error: Mapping[str, Any]) -> str:
-    """An entry of a result's ``errors``, with its series where it has one."""
-    return f"{error['series']}: {error['message']}" if error.get("series") else str(error["message"])
 
 
 def wait_for(ask: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, drain_log
 from quant_framework.arguments import Moment, Priority, Resume
-from quant_framework.errors import InvalidError, QuantFrameworkError, RateLimitedError
+from quant_framework.errors import InvalidError, QuantFrameworkError, RateLimitedError, failure_line
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
 from quant_framework.orchestration.checks import check_part
 from quant_framework.orchestration.ports import (
@@ -222,7 +222,7 @@ class BackfillWorkflow(BaseWorkflow):
             result.get("chunks_done", 0),
         )
         for error in result.get("errors", []):
-            log.error("%s: %s", error.get("series") or "backfill", error["message"])
+            log.error("%s", failure_line(error))
 
 
 def failed(error: QuantFrameworkError) -> Failed:
