@@ -309,6 +309,7 @@ PROGRAM = f"""
 import json
 from airflow.sdk import DAG, task, task_group
 from quant_framework.orchestration.operators import FetchOHLCVOperator, WriteBronzeOperator
+from quant_framework.orchestration.workflows import AirflowWorkflowContext
 SPAN = {{"start": "{START.isoformat()}", "end": "{END.isoformat()}", "adapter_options": {{"retention": None}}}}
 class Write(WriteBronzeOperator):
     def summarize(self, result):
@@ -336,8 +337,22 @@ with DAG("grouped", schedule=None) as grouped:
     def one(symbol):
         fetch("grouped", symbol=symbol) >> Write(task_id="write", **places("grouped"))
     one.expand(symbol=["BTC", "ETH"])
+with DAG("stateful", schedule=None) as stateful:
+    @task
+    def keep(number, ti=None):
+        context = AirflowWorkflowContext(ti=ti, params={{"number": "param"}})
+        states = [context.get_state("number"), AirflowWorkflowContext(ti=ti).get_state("number")]
+        context.set_state("number", number)
+        states += [context.get_state("number"), AirflowWorkflowContext(ti=ti).get_state("number")]
+        with open("FOLDER/stateful.jsonl", "a") as file:
+            print(json.dumps(states), file=file)
+    @task
+    def look(ti=None):
+        with open("FOLDER/stateful.jsonl", "a") as file:
+            print(json.dumps(list(AirflowWorkflowContext(ti=ti).get_state("number", "keep"))), file=file)
+    keep.expand(number=[1, 2]) >> look()
 if __name__ == "__main__":
-    for dag in (chained, mapped, output, each, grouped):
+    for dag in (chained, mapped, output, each, grouped, stateful):
         run = dag.test()
         for ti in run.get_task_instances():
             print("ENDED", json.dumps([dag.dag_id, ti.task_id, ti.map_index, ti.state]), flush=True)
@@ -366,6 +381,14 @@ def ran(tmp_path_factory) -> tuple[Path, list, OfflineExchange]:
         lines = [json.loads(line[6:]) for line in done.stdout.splitlines() if line.startswith("ENDED ")]
         assert lines, done.stdout[-3000:] + done.stderr[-3000:]
         yield folder, lines, exchange
+
+
+@pytest.mark.xdist_group("ran")
+def test_each_instance_of_a_mapped_task_has_its_own_state(ran):
+    folder, lines, _ = ran
+    assert {state for dag, *_, state in lines if dag == "stateful"} == {"success"}
+    states = [json.loads(line) for line in (folder / "stateful.jsonl").read_text().splitlines()]
+    assert states == [["param", None, 1, 1], ["param", None, 2, 2], [1, 2]]
 
 
 @pytest.mark.xdist_group("ran")

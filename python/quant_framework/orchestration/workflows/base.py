@@ -79,13 +79,25 @@ class AirflowWorkflowContext:
     def __init__(self, ti: Any, params: Mapping[str, Any] | None = None) -> None:
         self.ti = ti
         self.params: dict[str, Any] = dict(params or {})
+        self._set: dict[str, Any] = {}
 
     def get_state(self, key: str, task_id: str | None = None) -> Any:
-        """A param, else the XCom ``key`` of this task or of ``task_id``."""
-        if task_id is None and key in self.params:
+        """What this context was told to keep, else a param, else the XCom ``key`` of this task instance.
+
+        With ``task_id`` the XCom of that task; a list of them where it is mapped.
+        """
+        if task_id is not None:
+            return self.ti.xcom_pull(key=key, task_ids=task_id)
+        if key in self._set:
+            return self._set[key]
+        if key in self.params:
             return self.params[key]
-        return self.ti.xcom_pull(key=key, task_ids=task_id or self.ti.task_id)
+        # Without its index, a mapped task would get the values of all its instances.
+        index = getattr(self.ti, "map_index", None)
+        own: dict[str, Any] = {"map_indexes": index} if isinstance(index, int) else {}
+        return self.ti.xcom_pull(key=key, task_ids=self.ti.task_id, **own)
 
     def set_state(self, key: str, value: Any) -> None:
         """Push ``value`` (JSON) as the XCom ``key``."""
         self.ti.xcom_push(key=key, value=value)
+        self._set[key] = value
