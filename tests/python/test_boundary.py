@@ -16,6 +16,7 @@ import pytest
 from quant_framework import errors
 from quant_framework.ingestion.adapters import CoinalyzeAdapter
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
+from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow, RepairWorkflow
 from quant_framework.testing import Fault
 
 
@@ -47,6 +48,36 @@ def test_importing_starts_nothing_and_loads_no_airflow():
     assert (threads, heavy) == ("1", "[]"), done.stderr
     # The promise is 50 ms on a quiet machine; this only catches a change of magnitude, whatever else the machine does.
     assert float(took) < 0.5
+
+
+def test_the_layer_exports_what_its_parts_do_and_loads_airflow_for_those_alone_that_need_it():
+    done = run(
+        """
+        import sys
+        import quant_framework.orchestration as layer
+        from quant_framework.orchestration import BackfillWorkflow, CheckpointManager, IDataAdapter
+        assert "airflow" not in sys.modules
+        assert set(layer.__all__) <= set(dir(layer))
+        try:
+            layer.Nothing
+        except AttributeError as error:
+            print(error)
+        from quant_framework.orchestration import checkpoint, dag_builders, operators, ports, workflows
+        for module in (checkpoint, dag_builders, operators, ports, workflows):
+            for name in set(module.__all__) - {"Answer"}:
+                assert getattr(layer, name) is getattr(module, name), name
+        assert set(dag_builders.__all__) <= set(dir(dag_builders))
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "module 'quant_framework.orchestration' has no attribute 'Nothing'\n"
+
+
+@pytest.mark.parametrize("workflow", [BackfillWorkflow, IncrementalWorkflow, RepairWorkflow])
+def test_the_parts_of_a_workflow_come_in_the_order_that_was_asked_for(workflow):
+    known = inspect.signature(workflow).parameters.values()
+    order = ["adapter", "writer", "checkpoint_store", "rate_limiter", "chunk_strategy"]
+    assert [one.name for one in known if one.kind is one.POSITIONAL_OR_KEYWORD] == order
 
 
 def test_each_kind_is_one_picklable_exception_under_one_base():

@@ -166,7 +166,7 @@ async def test_a_comparison_that_fills_holes(home, exchange):
     def backfill(series: str, start: Any, end: Any) -> RepairWorkflow:
         store = LocalCheckpointStore(home / "checkpoints")
         hole = {"series": series, "start": start, "end": end}
-        return RepairWorkflow(adapter(exchange), lake, store, None, AdaptiveRateLimiter(999, 999, 1), holes=[hole])
+        return RepairWorkflow(adapter(exchange), lake, store, AdaptiveRateLimiter(999, 999, 1), holes=[hole])
 
     series = ["other/ohlcv/BTC/1h", KEY]
     workflow = ValidationWorkflow(lake, series, start=START, end=START + timedelta(hours=3), backfill=backfill)

@@ -44,9 +44,9 @@ class BackfillWorkflow(BaseWorkflow):
         adapter: the source; native, or any object with ``source`` and ``fetch(request)``.
         writer: the lake; native, or any object with ``write(series, range, batch)``.
         checkpoint_store: a store, or a ``CheckpointManager`` over one.
-        chunk_strategy: by default ``AdaptiveChunkStrategy()``.
         rate_limiter: by default what the source documents (``PRESETS``), for this process alone; for Coinalyze as
             ``CoinalyzeRateLimiter()``.
+        chunk_strategy: by default ``AdaptiveChunkStrategy()``.
         symbols: the source's own names, or names it can resolve (``BTC``).
         timeframes: ``1m`` to ``1M``.
         data_types: by default ``["ohlcv"]``.
@@ -73,8 +73,8 @@ class BackfillWorkflow(BaseWorkflow):
         adapter: IDataAdapter | LakeAdapter,
         writer: IDataWriter,
         checkpoint_store: ICheckpointStore,
-        chunk_strategy: IChunkStrategy | None = None,
         rate_limiter: IRateLimiter | None = None,
+        chunk_strategy: IChunkStrategy | None = None,
         *,
         symbols: Sequence[str] | None = None,
         timeframes: Sequence[str] | None = None,

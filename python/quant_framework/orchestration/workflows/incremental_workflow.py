@@ -55,8 +55,8 @@ class IncrementalWorkflow(BackfillWorkflow):
         adapter: IDataAdapter,
         writer: IDataWriter,
         checkpoint_store: ICheckpointStore,
-        chunk_strategy: IChunkStrategy | None = None,
         rate_limiter: IRateLimiter | None = None,
+        chunk_strategy: IChunkStrategy | None = None,
         *,
         lookback: timedelta | None = None,
         overlap: int = OVERLAP,
@@ -64,7 +64,7 @@ class IncrementalWorkflow(BackfillWorkflow):
         **options: Unpack[IncrementalOptions],
     ) -> None:
         check_overlap(overlap)
-        super().__init__(adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, priority=priority, **options)
+        super().__init__(adapter, writer, checkpoint_store, rate_limiter, chunk_strategy, priority=priority, **options)
         self.options["overlap"] = overlap
         self.lookback = lookback
 

@@ -59,8 +59,8 @@ class RepairWorkflow(BackfillWorkflow):
         adapter: IDataAdapter,
         writer: IDataWriter,
         checkpoint_store: ICheckpointStore,
-        chunk_strategy: IChunkStrategy | None = None,
         rate_limiter: IRateLimiter | None = None,
+        chunk_strategy: IChunkStrategy | None = None,
         *,
         series: Sequence[str] | None = None,
         holes: Sequence[Hole] | None = None,
@@ -72,7 +72,7 @@ class RepairWorkflow(BackfillWorkflow):
         check_one({"symbols": options.get("symbols"), "series": series, "holes": holes})
         check_attempts(attempts)
         check_seconds("pause", pause)
-        super().__init__(adapter, writer, checkpoint_store, chunk_strategy, rate_limiter, **options)
+        super().__init__(adapter, writer, checkpoint_store, rate_limiter, chunk_strategy, **options)
         self.holes: list[tuple[str, datetime, datetime]] | None = (
             None if holes is None else [named(hole) for hole in holes]
         )
