@@ -14,7 +14,12 @@ from airflow.serialization.serialized_objects import DagSerialization
 from conftest import END, START
 from orchestration_runs import BTC, ETH, HOURS, Xcoms, execute, had, stored
 from quant_framework.errors import InvalidError
-from quant_framework.orchestration.dag_builders import BackfillDagBuilder, IncrementalDagBuilder, RepairDagBuilder
+from quant_framework.orchestration.dag_builders import (
+    BackfillDagBuilder,
+    BaseDagBuilder,
+    IncrementalDagBuilder,
+    RepairDagBuilder,
+)
 from quant_framework.orchestration.operators import BackfillOperator, IncrementalOperator
 
 pytest_plugins = ["orchestration_fixtures"]
@@ -366,3 +371,24 @@ def test_a_subclass_overrides_one_method_of_builder_and_operator():
     dag = Series("mine", **WANTED, lookback=timedelta(1)).build()
     assert dag.task_ids == ["update_BTC", "update_ETH"]
     assert {type(task) for task in dag.tasks} == {IncrementalOperator}
+
+
+def test_what_an_authors_method_raised_is_the_cause_of_what_build_raises():
+    class Mine(BackfillDagBuilder):
+        def add_tasks(self, dag: DAG) -> None:
+            {}["no such key"]
+
+    with pytest.raises(InvalidError, match="DAG 'built': KeyError: 'no such key'") as raised:
+        builder(Mine).build()
+    cause = raised.value.__cause__
+    assert isinstance(cause, KeyError)
+    assert cause.__traceback__ is not None
+    assert errors(Mine) == ["KeyError: 'no such key'"]
+
+
+def test_a_builder_without_an_operator_is_told_so():
+    """validate() raised AttributeError."""
+    for given in ({}, {"operator": BackfillOperator}):
+        valid, found = BaseDagBuilder("built", **WANTED, **given).validate()
+        assert not valid
+        assert found == ["BaseDagBuilder names no operator_class or no task_id; use a subclass that does"]

@@ -252,6 +252,14 @@ WRONG_HOLES = {
     "no dict": (["x"], "a hole must be a dict with series, start and end"),
     "no end": ([{"series": "a", "start": START}], "a hole must be a dict with series, start and end"),
     "no time": ([{"series": "a", "start": 1, "end": END}], "a hole's start must be a time, not 1"),
+    "naive": (
+        [{"series": "a", "start": START, "end": END}, {"series": "a", "start": START.replace(tzinfo=None), "end": END}],
+        "a hole's start 20.* has no time zone",
+    ),
+    "naive text": (
+        [{"series": "a", "start": START, "end": "2026-01-05T00:00:00"}],
+        "a hole's end 20.* has no time zone",
+    ),
     "no key": ([{"series": None, "start": START, "end": END}], "a hole's series must be a key"),
 }
 

@@ -156,6 +156,20 @@ async def test_a_workflow_without_a_bound_says_so(exchange, make, tmp_path):
     assert plan["chunks"] == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lookback": 7}, "lookback must be a timedelta above 0, not 7"),
+        ({"lookback": timedelta(0)}, "lookback must be a timedelta above 0"),
+        ({"lookback": DAY, "start": START}, "at most one of start and lookback"),
+    ],
+)
+def test_a_workflow_refuses_what_its_operator_refuses(options, says, exchange, tmp_path):
+    parts = (adapter(exchange), BronzeWriter(tmp_path.as_uri()), LocalCheckpointStore(tmp_path / "c"))
+    with pytest.raises(InvalidError, match=says):
+        IncrementalWorkflow(*parts, symbols=[BTC], timeframes=["1h"], **options)
+
+
 def test_the_end_of_the_data_interval_is_the_end(home, exchange):
     update(context=interval(START, START + DAY))
     assert facts(home)[:2] == ([(START, START + DAY)], [])

@@ -55,13 +55,15 @@ def check_seconds(argument: str, value: Any, beside: str = "") -> None:
         raise InvalidError(f"{argument} must be seconds of at least 0,{beside} not {value!r}")
 
 
-def check_lookback(lookback: Any) -> None:
-    """Check a ``lookback``.
+def check_lookback(lookback: Any, start: Any = None) -> None:
+    """Check a ``lookback``, and that there is not a ``start`` too.
 
     Raises:
-        InvalidError: it is no length of time.
+        InvalidError: it is no length of time, or both are given.
 
     """
+    if start is not None and lookback is not None:
+        raise InvalidError("at most one of start and lookback may be given")
     if lookback is not None and (not isinstance(lookback, timedelta) or lookback <= timedelta(0)):
         raise InvalidError(f"lookback must be a timedelta above 0, not {lookback!r}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from quant_framework.airflow.compat import DAG, Asset, AssetAlias, Param
@@ -183,7 +183,12 @@ class BaseDagBuilder:
 
     def validate(self) -> tuple[bool, list[str]]:
         """Whether the configuration is right, and everything that is not; never raises."""
-        errors = self._errors() or self._try()[1]
+        errors = self._wrong()
+        if not errors:
+            try:
+                self._made()
+            except Exception as error:
+                errors = [one_line(error)]
         return not errors, errors
 
     def build(self) -> DAG:
@@ -193,67 +198,84 @@ class BaseDagBuilder:
             InvalidError: with everything that is wrong.
 
         """
-        errors, dag = self._errors(), None
-        if not errors:
-            dag, errors = self._try()
-        if dag is None:
+        errors = self._wrong()
+        if errors:
             raise InvalidError(f"DAG {self.dag_id!r}: {'; '.join(errors)}")
+        try:
+            dag = self._made()
+        except Exception as error:
+            raise InvalidError(f"DAG {self.dag_id!r}: {one_line(error)}") from error
         if self.dag_options.get("auto_register", True):
             dag.auto_register = True
             with dag:
-                """Airflow finds it here, as any DAG that is made in a file."""
+                pass  # Airflow finds it at the end of this block, as any DAG that is made in a file.
         return dag
 
-    def _errors(self) -> list[str]:
-        errors = check_values(vars(self))
-        found = {name: check_names(name, getattr(self, name)) for name in SERIES}
-        errors += [error for wrong in found.values() for error in wrong]
-        errors += check_series(*([] if found[name] else getattr(self, name) for name in SERIES[1:]))
-        errors += check_options("DAG", self.dag_options, DAG)
-        return errors + check_options("operator", self.operator_options, self._operator())
+    def _wrong(self) -> list[str]:
+        """What can be seen before anything is made."""
+        named = [name for name in ("operator_class", "task_id") if hasattr(type(self), name)]
+        if "task_id" not in named or ("operator_class" not in named and self.operator is None):
+            return [f"{type(self).__name__} names no operator_class or no task_id; use a subclass that does"]
+        symbols = check_names("symbols", self.symbols)
+        timeframes = check_names("timeframes", self.timeframes)
+        data_types = check_names("data_types", self.data_types)
+        return [
+            *check_values(vars(self)),
+            *symbols,
+            *timeframes,
+            *data_types,
+            *check_series([] if timeframes else self.timeframes, [] if data_types else self.data_types),
+            *check_options("DAG", self.dag_options, DAG),
+            *check_options("operator", self.operator_options, self._operator()),
+        ]
 
-    def _try(self) -> tuple[DAG | None, list[str]]:
-        """The DAG, or what Airflow or the operator have against it.
-
-        Airflow would register a DAG at the end of its block even where that failed.
-        """
+    def _made(self) -> DAG:
+        """The DAG, not yet registered: Airflow would do that at the end of its block even where that failed."""
+        self._check_operator()
         usual = {"catchup": False, "tags": ["quant_framework", *([self.source] if self.source else [])]}
-        try:
-            self._try_operator()
-            params = self.params() | (self.dag_options.get("params") or {})
-            options: dict[str, Any] = usual | self.dag_options | {"params": params, "auto_register": False}
-            named: dict[str, Any] = {
-                "dag_id": self.dag_id,
-                "description": self.description,
-                "schedule": self.timetable(),
-            }
-            default_args = {"retries": 3} | (self.default_args or {})
-            with DAG(**named, default_args=default_args, **options) as dag:
-                self.add_tasks(dag)
-        except Exception as error:
-            return None, [one_line(error)]
+        params = self.params() | (self.dag_options.get("params") or {})
+        options: dict[str, Any] = usual | self.dag_options | {"params": params, "auto_register": False}
+        named: dict[str, Any] = {
+            "dag_id": self.dag_id,
+            "description": self.description,
+            "schedule": self.timetable(),
+        }
+        default_args = {"retries": 3} | (self.default_args or {})
+        with DAG(**named, default_args=default_args, **options) as dag:
+            self.add_tasks(dag)
         try:
             dag.timetable.validate()
         except Exception as error:
-            return None, [f"schedule: {one_line(error)}"]
-        return dag, []
+            raise InvalidError(f"schedule: {one_line(error)}") from error
+        return dag
 
-    def _try_operator(self) -> None:
+    def _check_operator(self) -> None:
         """Make a task for its arguments' sake: a mapped one checks them only when it runs."""
-        apart = DAG("apart", schedule=None, auto_register=False)
         first: dict[str, Any] = {**self.series()[0]}
-        make = functools.partial(self._operator(), dag=apart, **first)
-        options, own = self._task_options(), self.operator_options or {}
+        make = functools.partial(self._operator(), dag=DAG("apart", schedule=None, auto_register=False), **first)
+        options = self._task_options()
         try:
             make(task_id="all", **options)
         except Exception as error:
-            rest = {name: value for name, value in options.items() if name not in own}
-            for number, name in enumerate(name for name in own if name not in str(error)):
-                try:
-                    make(task_id=f"one_{number}", **rest, **{name: own[name]})
-                except Exception as alone:
-                    raise InvalidError(f"{name}: {one_line(alone)}") from alone
+            self._blame(make, options, error)
             raise
+
+    def _blame(self, make: Callable[..., Any], options: dict[str, Any], error: Exception) -> None:
+        """Try each of ``operator_options`` without the others: errors of Airflow do not name the argument.
+
+        Raises:
+            InvalidError: one fails by itself; names it.
+
+        """
+        own = self.operator_options or {}
+        usual = {name: value for name, value in options.items() if name not in own}
+        for name, value in own.items():
+            if name in str(error):
+                continue
+            try:
+                make(task_id=f"with_{name}", **usual, **{name: value})
+            except Exception as alone:
+                raise InvalidError(f"{name}: {one_line(alone)}") from alone
 
     def timetable(self) -> Any:
         """The schedule as ``DAG`` takes it."""

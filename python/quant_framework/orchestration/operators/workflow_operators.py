@@ -144,9 +144,7 @@ class IncrementalOperator(BackfillOperator):
         self, *, lookback: timedelta | None = None, overlap: int = OVERLAP, lag: float = 5.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if given(self.start) is not None and lookback is not None:
-            raise InvalidError("at most one of start and lookback may be given")
-        check_lookback(lookback)
+        check_lookback(lookback, given(self.start))
         check_overlap(overlap)
         check_seconds("lag", lag)
         self.lookback = lookback

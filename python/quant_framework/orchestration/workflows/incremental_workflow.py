@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from quant_framework._core import Backfill
 from quant_framework.arguments import Priority
-from quant_framework.orchestration.checks import check_overlap
+from quant_framework.orchestration.checks import check_lookback, check_overlap
 from quant_framework.orchestration.ports import (
     ICheckpointStore,
     IChunkStrategy,
@@ -41,7 +41,8 @@ class IncrementalWorkflow(BackfillWorkflow):
         adapter: as for ``BackfillWorkflow``, as for everything else.
 
     Raises:
-        InvalidError: ``overlap`` is no whole number of bars from 0 to 100,000.
+        InvalidError: both ``start`` and ``lookback``, a ``lookback`` that is no ``timedelta`` above 0, or an
+            ``overlap`` that is no whole number of bars from 0 to 100,000.
 
     What is covered is not asked for again but for the overlap, so runs may overlap, be late or be repeated. A bar
     counts as closed ``lag`` seconds after its end. The newest rows go into one object per day (per month from 1h on,
@@ -64,6 +65,7 @@ class IncrementalWorkflow(BackfillWorkflow):
         **options: Unpack[IncrementalOptions],
     ) -> None:
         check_overlap(overlap)
+        check_lookback(lookback, options.get("start"))
         super().__init__(adapter, writer, checkpoint_store, rate_limiter, chunk_strategy, priority=priority, **options)
         self.options["overlap"] = overlap
         self.lookback = lookback

@@ -106,10 +106,23 @@ def named(hole: Hole) -> tuple[str, datetime, datetime]:
 
     """
     try:
-        found: tuple[Any, Any, Any] = (hole["series"], moment(hole["start"], "start"), moment(hole["end"], "end"))
+        series, start, end = hole["series"], moment(hole["start"], "start"), moment(hole["end"], "end")
     except (KeyError, TypeError):
         raise InvalidError(f"a hole must be a dict with series, start and end, not {str(hole)[:80]!r}") from None
-    for name, value in zip(("series", "start", "end"), found, strict=True):
-        if not isinstance(value, str if name == "series" else datetime):
-            raise InvalidError(f"a hole's {name} must be a {'key' if name == 'series' else 'time'}, not {value!r}")
-    return found
+    if not isinstance(series, str):
+        raise InvalidError(f"a hole's series must be a key, not {series!r}")
+    return series, bound("start", start), bound("end", end)
+
+
+def bound(name: str, value: Any) -> datetime:
+    """A bound of a hole, checked.
+
+    Raises:
+        InvalidError: no time, or one without a time zone.
+
+    """
+    if not isinstance(value, datetime):
+        raise InvalidError(f"a hole's {name} must be a time, not {value!r}")
+    if value.utcoffset() is None:
+        raise InvalidError(f"a hole's {name} {value} has no time zone", "add Z or +00:00")
+    return value
