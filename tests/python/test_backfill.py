@@ -7,6 +7,7 @@ import csv
 import shutil
 import struct
 import subprocess
+import threading
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
@@ -15,7 +16,9 @@ import pyarrow.parquet
 import pytest
 
 from conftest import END, START, Context
+from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import CheckpointManager, LocalCheckpointStore, MemoryCheckpointStore
+from quant_framework.ingestion.chunking import FixedChunkStrategy
 from quant_framework.ingestion.rate_limit import CoinalyzeRateLimiter
 from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.testing import Fault, OfflineExchange
@@ -372,3 +375,45 @@ def test_a_run_needs_no_context_and_ends_now(exchange, make):
     start = datetime.now(timezone.utc) - timedelta(hours=5)
     result = asyncio.run(make(exchange, start=start.isoformat(), end=None).execute())
     assert (result["status"], result["records_written"]) == ("success", 4)
+
+
+async def test_a_reporter_that_fails_or_blocks_costs_nothing(exchange, make, context, caplog):
+    """The first exception ended all progress, and the log of the core with it; a slow one held the whole run up."""
+    caplog.set_level("INFO")
+    exchange.inject(Fault("latency", times=None, value=0.1))
+    loop_thread, threads, done = threading.get_ident(), set(), []
+
+    class Failing:
+        def report(self, progress):
+            done.append(progress["chunks_done"])
+            threads.add(threading.get_ident())
+            raise OSError("the terminal is gone")
+
+    options = {"chunk_strategy": FixedChunkStrategy(24), "concurrency": 2, "progress_interval": 0.05}
+    result = await make(exchange, progress=Failing(), **options).execute(context)
+    assert result["status"] == "success"
+    assert len(done) > 2
+    assert loop_thread not in threads
+    assert caplog.text.count("progress cannot be reported: OSError: the terminal is gone") == 1
+
+
+async def test_a_reporter_may_be_async_and_the_last_report_is_before_the_end(exchange, make, context):
+    exchange.inject(Fault("latency", times=None, value=0.1))
+    begun, ended = [], []
+
+    class Slow:
+        async def report(self, progress):
+            begun.append(progress)
+            await asyncio.sleep(0.3)
+            ended.append(asyncio.get_running_loop())
+
+    options = {"chunk_strategy": FixedChunkStrategy(24), "concurrency": 2, "progress_interval": 0.05}
+    assert (await make(exchange, progress=Slow(), **options).execute(context))["status"] == "success"
+    assert ended == [asyncio.get_running_loop()] * len(begun)
+    assert begun
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 0.001, "1", True, float("nan")])
+def test_progress_is_not_reported_all_the_time(seconds, exchange, make):
+    with pytest.raises(InvalidError, match=r"progress_interval must be seconds of at least 0\.01"):
+        make(exchange, progress_interval=seconds)

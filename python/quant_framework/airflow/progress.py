@@ -9,6 +9,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from quant_framework.orchestration.workflows.backfill_workflow import PROGRESS
+
 __all__ = ["STATE_KEY", "TaskProgress"]
 
 log: logging.Logger = logging.getLogger("quant_framework.airflow")
@@ -32,11 +34,7 @@ class TaskProgress:
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Log the counters and mirror them."""
-        log.info(
-            "%(chunks_done)d of %(chunks_planned)d chunks, %(records_written)d rows, "
-            "throttled %(throttled_seconds).0f s",
-            progress,
-        )
+        log.info(PROGRESS, progress)
         self.mirror({**progress, "status": "running"})
 
     def mirror(self, values: Mapping[str, Any]) -> None:

@@ -44,15 +44,15 @@ def check_options(*, concurrency: Any, max_wait: Any, resume: Any) -> None:
         raise InvalidError(f"resume must be one of {', '.join(RESUME)}, not {resume!r}")
 
 
-def check_seconds(argument: str, value: Any, beside: str = "") -> None:
+def check_seconds(argument: str, value: Any, beside: str = "", least: float = 0) -> None:
     """Check seconds.
 
     Raises:
-        InvalidError: it is no number of at least 0; names the argument.
+        InvalidError: it is no number of at least ``least``; names the argument.
 
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise InvalidError(f"{argument} must be seconds of at least 0,{beside} not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+        raise InvalidError(f"{argument} must be seconds of at least {least},{beside} not {value!r}")
 
 
 def check_lookback(lookback: Any, start: Any = None) -> None:

@@ -177,9 +177,9 @@ class IRateLimiter(Protocol):
 
 @runtime_checkable
 class IProgressReporter(Protocol):
-    """Where progress goes, on the event loop's thread."""
+    """Where progress goes. One report at a time; that one fails is logged once and does not end the run."""
 
-    def report(self, progress: Progress, /) -> None:
+    def report(self, progress: Progress, /) -> Answer[None]:
         """Take the counters of the run so far."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import socket
 import time
@@ -15,7 +16,7 @@ from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, 
 from quant_framework.arguments import Moment, Priority, Resume
 from quant_framework.errors import InvalidError, QuantFrameworkError, RateLimitedError, failure_line
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
-from quant_framework.orchestration.checks import check_part
+from quant_framework.orchestration.checks import check_part, check_seconds
 from quant_framework.orchestration.ports import (
     ICheckpointStore,
     IChunkStrategy,
@@ -27,12 +28,16 @@ from quant_framework.orchestration.ports import (
 )
 from quant_framework.orchestration.staged import moment as iso_moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
-from quant_framework.results import BackfillReport, BackfillResult, Failed, Failure, Plan
+from quant_framework.results import BackfillReport, BackfillResult, Failed, Failure, Plan, Progress
 
 log: logging.Logger = logging.getLogger("quant_framework.workflows.backfill")
 
 LOG_INTERVAL = 1.0
 """What the core has to say is logged so often, in seconds."""
+LEAST_INTERVAL = 0.01
+"""Progress is reported no more often, in seconds."""
+
+PROGRESS = "%(chunks_done)d of %(chunks_planned)d chunks, %(records_written)d rows, throttled %(throttled_seconds).0f s"
 
 PARAMETERS = ("symbols", "timeframes", "data_types", "start", "end")
 
@@ -63,6 +68,9 @@ class BackfillWorkflow(BaseWorkflow):
         progress: gets the run's counters; by default they are logged.
         progress_interval: seconds between two reports of progress.
 
+    Raises:
+        InvalidError: ``progress_interval`` is below 0.01.
+
     ``symbols, timeframes, data_types, start, end`` may be left out and come from the context instead
     (``context.get_state(name)``; times there may be ISO 8601 texts).
 
@@ -91,6 +99,7 @@ class BackfillWorkflow(BaseWorkflow):
         progress: IProgressReporter | None = None,
         progress_interval: float = 30.0,
     ) -> None:
+        check_seconds("progress_interval", progress_interval, least=LEAST_INTERVAL)
         self.adapter = adapter
         self.writer = writer
         self.checkpoint_store = checkpoint_store
@@ -108,6 +117,8 @@ class BackfillWorkflow(BaseWorkflow):
         self.progress_interval = progress_interval
         self._run: Backfill | None = None
         self._cancelled = False
+        self._reporting: asyncio.Future[None] | None = None
+        self._is_unreported = False
 
     async def execute(self, context: IWorkflowContext | None = None) -> BackfillResult:
         """Validate, run to the end and log the result; what fails is told there, not raised."""
@@ -194,6 +205,8 @@ class BackfillWorkflow(BaseWorkflow):
             return broken_off(error, run)
         finally:
             watching.cancel()
+            if self._reporting is not None:
+                await asyncio.wait([self._reporting])
             _log_core()
 
     async def _watch(self, run: Backfill) -> None:
@@ -201,18 +214,24 @@ class BackfillWorkflow(BaseWorkflow):
         while True:
             await asyncio.sleep(min(self.progress_interval, LOG_INTERVAL))
             _log_core()
-            if time.monotonic() < due:
+            if time.monotonic() < due or (self._reporting is not None and not self._reporting.done()):
                 continue
-            due += self.progress_interval
-            progress = run.progress()
-            if self.progress is not None:
-                self.progress.report(progress)
-            else:
-                log.info(
-                    "%(chunks_done)d of %(chunks_planned)d chunks, %(records_written)d rows, "
-                    "throttled %(throttled_seconds).0f s",
-                    progress,
-                )
+            due = time.monotonic() + self.progress_interval
+            self._reporting = asyncio.ensure_future(self._report_progress(run.progress()))
+
+    async def _report_progress(self, progress: Progress) -> None:
+        """Hand the counters on; that a reporter fails is logged once and costs nothing."""
+        if self.progress is None:
+            log.info(PROGRESS, progress)
+            return
+        try:
+            answer = await asyncio.to_thread(self.progress.report, progress)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception as error:
+            if not self._is_unreported:
+                log.warning("progress cannot be reported: %s: %s", type(error).__name__, error)
+            self._is_unreported = True
 
     async def _report_results(self, result: Mapping[str, Any], context: IWorkflowContext) -> None:
         log.info(
