@@ -9,14 +9,29 @@ import sys
 import textwrap
 import threading
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
 from conftest import END, START
 from orchestration_runs import BTC, adapter, places
-from quant_framework.errors import BY_KIND, InternalError, InvalidError, QuantFrameworkError, RateLimitedError
+from quant_framework.errors import (
+    BY_KIND,
+    InternalError,
+    InvalidError,
+    QuantFrameworkError,
+    RateLimitedError,
+    UnavailableError,
+)
+from quant_framework.ingestion.backfill import open_checkpoint_store
+from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter
+from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks import fetch_ohlcv, write_bronze
+from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.tasks.running import blocking, run
+from quant_framework.orchestration.workflows import BackfillWorkflow, ValidationWorkflow, WriteWorkflow
+from quant_framework.orchestration.workflows.write_workflow import add
 
 pytest_plugins = ["orchestration_fixtures"]
 
@@ -107,3 +122,74 @@ def test_a_refusal_keeps_when_to_ask_again():
     with pytest.raises(RateLimitedError) as raised:
         run(failing("rate_limited"))
     assert raised.value.until is None
+
+
+@pytest.fixture
+def staged(exchange, unhurried, tmp_path) -> dict:
+    """Two weeks, staged as two ranges."""
+    lake = places(tmp_path)["lake"]
+    reference = fetch_ohlcv(BTC, "1h", START, END, adapter(exchange), lake=lake)
+    (low, high), middle = reference["ranges"][0], (START + (END - START) / 2).isoformat()
+    return reference | {"ranges": [[low, middle], [middle, high]]}
+
+
+def writing(staged: dict, folder: Path, kind: type[WriteWorkflow] = WriteWorkflow) -> WriteWorkflow:
+    where = places(folder)
+    store = open_checkpoint_store(where["checkpoint"])
+    return kind([Staged.parse(staged, "staged")], BronzeWriter(where["lake"]), store, Stage)
+
+
+async def test_a_write_that_fails_keeps_the_result_of_what_was_written_before(staged, tmp_path):
+    class Second(WriteWorkflow):
+        runs = 0
+
+        async def _run(self, *arguments):
+            self.runs += 1
+            if self.runs == 2:
+                raise UnavailableError("the lake is away")
+            return await super()._run(*arguments)
+
+    result = await writing(staged, tmp_path, Second).execute()
+    assert (result["status"], result["records_written"]) == ("partial", 168)
+    assert [error["message"] for error in result["errors"]] == ["the lake is away"]
+    assert (await writing(staged, tmp_path).execute())["records_written"] == 168
+
+
+def test_a_write_that_is_parked_says_until_when():
+    total = {"status": "success", "records_written": 0}
+    for until in ("2030-01-01T00:00:00.5Z", "2030-01-01T00:00:00Z"):
+        add(total, {"status": "parked", "until": until, "records_written": 1})
+    add(total, {"status": "success", "records_written": 1})
+    assert total == {"status": "parked", "until": "2030-01-01T00:00:00.5Z", "records_written": 3}
+
+
+@pytest.mark.parametrize("kind", ["backfill", "write", "validation"])
+async def test_a_cancel_is_for_one_run(kind, staged, exchange, tmp_path):
+    """A workflow that was cancelled once answered so for ever."""
+    key, where = f"coinalyze/ohlcv/{BTC}/1h", places(tmp_path)
+    lake, store = BronzeWriter(where["lake"]), open_checkpoint_store(where["checkpoint"])
+    parts = (adapter(exchange), lake, store, AdaptiveRateLimiter(999, 999, 1))
+    backfill = BackfillWorkflow(*parts, symbols=[BTC], timeframes=["1h"], start=START, end=END)
+    if kind == "backfill":
+        job = backfill
+    elif kind == "write":
+        job = writing(staged, tmp_path)
+    else:
+        await writing(staged, tmp_path).execute()
+        other = f"other/ohlcv/{BTC}/1h"
+        asked = []
+
+        def fill(*hole):
+            asked.append(hole)
+
+        job = ValidationWorkflow(lake, [key, other], start=START, end=END, backfill=fill)
+        job.cancel()
+        assert (await job.execute())["holes"]
+        assert asked == []
+        await job.execute()
+        assert len(asked) == 1
+        return
+    job.cancel()
+    assert (await job.execute())["status"] == "cancelled"
+    result = await job.execute()
+    assert (result["status"], result["records_written"]) == ("success", 336)

@@ -223,8 +223,11 @@ class _WriteReport(TypedDict):
     series: list[SeriesReport]
 
 
-class WriteReport(_WriteReport, _MaybeCounters):
+class WriteReport(_WriteReport, _MaybeCounters, total=False):
     """What a ``WriteWorkflow`` did: counters are summed over its references, the worst status stays."""
+
+    until: str
+    """When a parked run may go on; absent from every other one."""
 
 
 WriteResult = WriteReport | Failed

@@ -122,10 +122,16 @@ class BackfillWorkflow(BaseWorkflow):
 
     async def execute(self, context: IWorkflowContext | None = None) -> BackfillResult:
         """Validate, run to the end and log the result; what fails is told there, not raised."""
-        return cast("BackfillResult", await super().execute(context))
+        try:
+            return cast("BackfillResult", await super().execute(context))
+        finally:
+            self._cancelled = False
 
     def cancel(self) -> None:
-        """Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this."""
+        """Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this.
+
+        Before ``execute``, it is the next run that ends so.
+        """
         self._cancelled = True
         if self._run is not None:
             self._run.cancel()

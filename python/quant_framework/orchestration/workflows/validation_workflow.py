@@ -92,7 +92,10 @@ class ValidationWorkflow(BaseWorkflow):
 
     async def execute(self, context: IWorkflowContext | None = None) -> ComparisonResult:
         """Validate, compare, write the report, and fetch holes where that is wanted."""
-        return cast("ComparisonResult", await super().execute(context))
+        try:
+            return cast("ComparisonResult", await super().execute(context))
+        finally:
+            self._cancelled = False
 
     def cancel(self) -> None:
         """Let a hole that is being fetched finish its writes, and fetch no other one. May be called from a signal."""

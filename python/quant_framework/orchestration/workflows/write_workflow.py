@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from quant_framework._core import BronzeWriter, Checkpoint, FetchRequest, LakeAdapter
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter, IWorkflowContext
-from quant_framework.orchestration.staged import Staged
+from quant_framework.orchestration.staged import Staged, moment
 from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 from quant_framework.orchestration.workflows.options import WriteOptions
@@ -75,7 +75,10 @@ class WriteWorkflow(BaseWorkflow):
 
     async def execute(self, context: IWorkflowContext | None = None) -> WriteResult:
         """Write each reference; counters of the result are summed, the worst status stays."""
-        return cast("WriteResult", await super().execute(context))
+        try:
+            return cast("WriteResult", await super().execute(context))
+        finally:
+            self._cancelled = False
 
     def cancel(self) -> None:
         """Let the run finish its writes, commit and return ``cancelled``. A signal handler may call this."""
@@ -87,26 +90,30 @@ class WriteWorkflow(BaseWorkflow):
         total: dict[str, Any] = {"status": "success", "records_written": 0, "errors": [], "series": []}
         for reference in self.staged:
             try:
-                results: list[Mapping[str, Any]] = [await part for part in await self._parts(reference, context)]
+                series = reference.series
+                if series is None or not reference.ranges:
+                    continue
+                adapter = await self._adapter(series, reference.stage)
+                for start, end in reference.moments():
+                    asked = FetchRequest(series, start, end)
+                    add(total, await self._run(adapter, asked, context))
             except QuantFrameworkError as error:
                 failure = {"series": reference.series, "kind": error.kind, "message": str(error)}
-                results = [{"status": "failed", "errors": [failure]}]
-            for result in results:
-                add(total, result)
+                add(total, {"status": "failed", "errors": [failure]})
         if total["status"] == "failed" and total["series"]:
             total["status"] = "partial"
+        if total["status"] != "parked":
+            total.pop("until", None)
         return total
 
-    async def _parts(self, reference: Staged, context: IWorkflowContext) -> list[Awaitable[BackfillResult]]:
-        if not reference.ranges or reference.series is None:
-            return []
-        stage = self.open_stage(reference.stage)
-        held = await stage.checkpoints.load(reference.series)
+    async def _adapter(self, series: str, url: str) -> LakeAdapter:
+        """What reads the rows of ``series`` that are staged at ``url``."""
+        stage = self.open_stage(url)
+        held = await stage.checkpoints.load(series)
         if held is None:
             hint = "staged rows are kept for some days; clear the fetch task too"
-            raise InvalidError(f"nothing is staged any more at {reference.stage}", hint)
-        adapter = LakeAdapter(stage.rows, unquote(reference.series.partition("/")[0]), held)
-        return [self._run(adapter, FetchRequest(reference.series, *pair), context) for pair in reference.moments()]
+            raise InvalidError(f"nothing is staged any more at {url}", hint)
+        return LakeAdapter(stage.rows, unquote(series.partition("/")[0]), held)
 
     async def _run(self, adapter: LakeAdapter, asked: FetchRequest, context: IWorkflowContext) -> BackfillResult:
         self._running = BackfillWorkflow(
@@ -127,10 +134,13 @@ class WriteWorkflow(BaseWorkflow):
 
 
 def add(total: dict[str, Any], result: Mapping[str, Any]) -> None:
-    """Add one run to the result of all: counters are summed, the worst status stays."""
+    """Add one run to the result of all: counters are summed, the worst status and the last ``until`` stay."""
     for name, value in result.items():
         if isinstance(value, int | float):
             total[name] = total.get(name, 0) + value
         elif isinstance(value, list):
             total[name] = total.get(name, []) + value
     total["status"] = max(total["status"], result["status"], key=WORST.index)
+    untils = [one["until"] for one in (total, result) if "until" in one]
+    if untils:
+        total["until"] = max(untils, key=moment)
