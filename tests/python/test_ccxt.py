@@ -214,8 +214,9 @@ PROXY = "http://user:of-the-proxy@127.0.0.1:9"
 
 def test_secrets_are_never_shown(exchange, monkeypatch):
     adapter = CcxtAdapter("binance", exchange.url, **KEYS, config={"uid": "uid-of-mine", "httpsProxy": PROXY})
-    copied = pickle.loads(pickle.dumps(adapter))
-    shown = [repr(adapter), str(copied.__getstate__()), pickle.dumps(adapter).decode("latin-1"), adapter.quota_scope]
+    plain = CcxtAdapter("binance", exchange.url, **KEYS, config={"uid": "uid-of-mine"})
+    copied = pickle.loads(pickle.dumps(plain))
+    shown = [repr(adapter), str(copied.__getstate__()), pickle.dumps(plain).decode("latin-1"), adapter.quota_scope]
     query = "timestamp=1&apiKey=key-of-mine&secret=se%2Fcr%26et&signature=abcdef01"
     said = f"GET https://x/y?{query} 500 pass phrase uid-of-mine {PROXY}"
 
@@ -231,6 +232,26 @@ def test_secrets_are_never_shown(exchange, monkeypatch):
         assert not any(word in text for text in shown[:2] + shown[3:]), word
     assert not any(word in shown[2] for word in KEYS.values())
     assert CcxtAdapter("binance", api_key="other").quota_scope != adapter.quota_scope
+
+
+def test_a_pickled_adapter_asks_the_same_market_through_the_same_proxy(exchange):
+    """The copy had lost the whole configuration: another market, and around the proxy."""
+    config = {"options": {"defaultType": "swap", "token": "t"}, "httpsProxy": "http://proxy:3128", "uid": "u"}
+    copied = pickle.loads(pickle.dumps(CcxtAdapter("binance", exchange.url, config=config, **KEYS)))
+    kept = {"options": {"defaultType": "swap"}, "httpsProxy": "http://proxy:3128"}
+    assert copied.__getstate__()["config"] == kept
+    with copied._pool.instance() as made:
+        assert (made.options["defaultType"], made.httpsProxy, made.apiKey) == ("swap", "http://proxy:3128", None)
+    assert "config" not in CcxtAdapter("binance", **KEYS).__getstate__()
+
+
+@pytest.mark.parametrize(
+    "config", [{"httpsProxy": "http://me:geheim@proxy"}, {"x": {"wsProxy": "http://:geheim@proxy"}}]
+)
+def test_an_adapter_whose_proxy_has_a_password_is_not_pickled(config, exchange):
+    with pytest.raises(InvalidError, match="Proxy of ccxt_binance holds a password, and cannot be pickled") as refused:
+        pickle.dumps(CcxtAdapter("binance", exchange.url, config=config))
+    assert "geheim" not in str(refused.value)
 
 
 def test_redaction_keeps_what_helps():

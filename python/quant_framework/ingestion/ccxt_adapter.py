@@ -22,7 +22,7 @@ from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.ccxt_errors import translated
 from quant_framework.ingestion.ccxt_pages import READERS, Asked, parsed
 from quant_framework.ingestion.ccxt_pool import Pool, redirect
-from quant_framework.secret_names import secret_values
+from quant_framework.secret_names import holds_password, is_secret, secret_values
 
 if TYPE_CHECKING:
     from quant_framework._core import FetchRequest
@@ -57,7 +57,7 @@ class CcxtAdapter:
 
     Symbols are ccxt's (``BTC/USDT``, ``BTC/USDT:USDT`` for a perpetual); a bare name such as ``BTC`` means the market
     quoted in USDT, else USDC or USD: spot where there is one, unless ``market`` says otherwise. Safe to share between
-    threads, to copy, to pickle (without secrets) and to use after a fork. ccxt is imported when it is first used.
+    threads, to copy, to pickle (without keys) and to use after a fork. ccxt is imported when it is first used.
 
     Args:
         exchange_id: ccxt's name of the exchange, such as ``kraken``.
@@ -265,10 +265,26 @@ class CcxtAdapter:
 
     def __getstate__(self) -> dict[str, Any]:
         shown = ("exchange_id", "base_url", "market", "params")
-        return {name: getattr(self, name) for name in shown}
+        state = {name: getattr(self, name) for name in shown}
+        config = _without_secrets(self._config, self.source)
+        return state | ({"config": config} if config else {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # a subclass is restored by its own constructor
+
+
+def _without_secrets(config: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """``config`` without keys, however deep. A proxy's password is refused: without it, requests would go around it."""
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            kept[name] = _without_secrets(value, source)
+        elif holds_password(value):
+            hint = "let the proxy know who asks by its address, or make the adapter where it is used"
+            raise InvalidError(f"{name} of {source} holds a password, and cannot be pickled", hint)
+        elif not is_secret(name):
+            kept[name] = value
+    return kept
 
 
 def check_exchange(exchange_id: Any) -> None:
