@@ -233,3 +233,10 @@ def test_an_argument_goes_before_every_option(monkeypatch, tmp_path, exchange):
     open_checkpoints(url).commit_sync(SERIES, [(START, END)])
     adapter = open_adapter("coinalyze", {"api_key": "offline", "base_url": exchange.url})
     open_limiter(adapter, url).acquire_sync()
+
+
+def test_the_form_proposes_sources_and_takes_others():
+    """A source of a package's own could not be chosen."""
+    schema = CONNECTION_TYPE["conn-fields"]["source"]["schema"]
+    assert set(schema["examples"]) == {entry.name for entry in settings.BUILT_IN}
+    assert "enum" not in schema

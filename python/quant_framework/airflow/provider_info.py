@@ -26,10 +26,11 @@ CONNECTION_TYPE = {
     "conn-fields": {
         "source": {
             "label": "Source",
-            "description": "Name of the source.",
+            "description": "Name of the source, also of one that a package brings.",
             "schema": {
                 "type": "string",
-                "enum": ["coinalyze", "binance", "binance_usdm", "binance_archive", "ccxt"],
+                # Proposals: packages bring more, and looking for them here would cost every Airflow process.
+                "examples": ["coinalyze", "binance", "binance_usdm", "binance_archive", "ccxt"],
                 "default": "coinalyze",
             },
         },
