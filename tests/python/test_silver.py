@@ -72,7 +72,7 @@ def test_fetch_write_and_silver_by_task_ids_alone(home, exchange):
     names = {f"source=coinalyze/dataset=ohlcv/symbol={symbol}/timeframe=1h/2026.parquet" for symbol in (BTC, ETH)}
     assert set(objects(silver)) == names
     before = objects(silver)
-    assert run_dag(dag)["silver"][-1]["periods"][0]["written"] == 0
+    assert run_dag(dag)["silver"][-1]["series"][0]["written"] == 0
     assert objects(silver) == before
 
 
@@ -82,7 +82,7 @@ def test_after_a_backfill_every_period_of_its_ranges(home, exchange):
         options = span(symbols=[BTC], timeframes=["1h", "15m"], start=start)
         BackfillOperator(task_id="backfill", **options) >> WriteSilverOperator(task_id="silver")
     done = run_dag(dag)["silver"][-1]
-    assert {one["series"].rpartition("/")[2]: one["partitions"] for one in done["periods"]} == {"1h": 2, "15m": 2}
+    assert {one["series"].rpartition("/")[2]: one["partitions"] for one in done["series"]} == {"1h": 2, "15m": 2}
     files = [name.rpartition("timeframe=")[2] for name in objects(home / "lake" / "silver")]
     assert files == ["15m/2025-12.parquet", "15m/2026-01.parquet", "1h/2025.parquet", "1h/2026.parquet"]
 

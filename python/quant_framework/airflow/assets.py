@@ -40,7 +40,7 @@ def announce(operator: Any, context: Mapping[str, Any], result: Any) -> None:
     Args:
         operator: whose ``outlets`` are told.
         context: of the task, with ``outlet_events``.
-        result: what the task returns; nothing is told where it lists no series.
+        result: what the task returns; nothing is told where it lists no series with rows and range.
 
     """
     outlets = [outlet for outlet in operator.outlets or () if isinstance(outlet, Asset | AssetAlias)]
@@ -59,7 +59,8 @@ def announce(operator: Any, context: Mapping[str, Any], result: Any) -> None:
 
 def _written(result: Any) -> list[dict[str, Any]] | None:
     listed = result.get("series") if isinstance(result, dict) else None
-    if not isinstance(listed, list) or not all(isinstance(one, dict) and "rows" in one for one in listed):
+    told = {"start", "end", "rows"}
+    if not isinstance(listed, list) or not all(isinstance(one, dict) and told <= set(one) for one in listed):
         return None
     names = ("series", "start", "end", "rows", "gaps", "missing_bars")
     return [{name: one[name] for name in names if name in one} for one in listed]

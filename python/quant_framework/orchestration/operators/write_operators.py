@@ -130,7 +130,7 @@ class WriteSilverOperator(BaseDataOperator):
         keys = [one["series"] for one in done]
         self._places = {"inputs": list(map(series_uri, keys)), "outputs": addresses(silver, keys)}
         sums = {name: sum(one[name] for one in done) for name in ("rows", "quarantined")}
-        return {**sums, "periods": done[:MOST], "series_count": len(done)}
+        return {**sums, "series": done[:MOST], "series_count": len(done)}
 
     def wanted(self, context: Context) -> list[tuple[str, Any, Any]]:
         """Series and ranges to make."""
