@@ -8,8 +8,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
 from conftest import END, START
-from quant_framework.errors import InvalidError
-from quant_framework.orchestration.operators import BackfillOperator
+from quant_framework.errors import DataError, InvalidError
+from quant_framework.orchestration.operators import BackfillOperator, BaseDataOperator
 from quant_framework.orchestration.operators.source import owner
 from quant_framework.testing import Fault
 
@@ -109,3 +109,19 @@ def test_nothing_secret_is_kept_in_the_operator(operator):
     task = operator()
     assert "offline" not in str(vars(task))
     pickle.dumps(task.adapter_options)
+
+
+@pytest.mark.parametrize("method", ["build_workflow", "work"])
+@pytest.mark.parametrize(
+    ("error", "is_hopeless"), [(InvalidError("x"), True), (DataError("x"), False), (ValueError("x"), False)]
+)
+def test_only_what_is_invalid_fails_without_a_retry(method, error, is_hopeless):
+    """Any ValueError in build_workflow did, a damaged checkpoint and an author's int("") among them."""
+
+    def fail(self, context):
+        raise error
+
+    task = type("Own", (BaseDataOperator,), {method: fail})(task_id="own")
+    with pytest.raises(AirflowFailException if is_hopeless else type(error)) as raised:
+        task.execute({"ti": TaskInstance()})
+    assert isinstance(raised.value, AirflowFailException) is is_hopeless

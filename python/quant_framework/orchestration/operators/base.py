@@ -154,10 +154,7 @@ class BaseDataOperator(BaseOperator):
 
     def work(self, context: Context) -> Any:
         """Run the workflow; the summary of its result."""
-        try:
-            self._workflow = self.build_workflow(context)
-        except ValueError as error:
-            raise AirflowFailException(str(error)) from error
+        self._workflow = self.build_workflow(context)
         if self._killed:
             raise AirflowException("terminated before it started")
         ti = context["ti"]  # pyright: ignore[reportTypedDictNotRequiredAccess]  # a task that runs has one
