@@ -114,6 +114,22 @@ def test_only_holes_are_asked_for_again_and_not_for_ever(tmp_path):
     assert fetch(source, tmp_path)["requests"] == 0
 
 
+def test_an_operator_says_which_holes_are_left_and_takes_them_again(home, tmp_path):
+    source = Holey({10, 40, 41})
+    fetch(source, tmp_path)
+    where = {"lake": (tmp_path / "lake").as_uri(), "checkpoint": (tmp_path / "checkpoints").as_uri()}
+    options = {"adapter": source, "end": END, **where}
+    result = execute(RepairOperator(task_id="r", series=["holey/ohlcv/BTC/1h"], **options), Xcoms())
+    assert [(one["series"], one["bars"], one["kind"], one["attempts"]) for one in result["holes"]] == [
+        ("holey/ohlcv/BTC/1h", 1, "unresolved", 2),
+        ("holey/ohlcv/BTC/1h", 2, "unresolved", 2),
+    ]
+    assert result["hole_count"] == 2
+    source.hidden["BTC"].clear()
+    again = execute(RepairOperator(task_id="again", holes=result, **options), Xcoms())
+    assert (again["records_written"], again["holes"], again["hole_count"]) == (3, [], 0)
+
+
 def test_the_more_attempts_the_longer_a_hole_is_open(tmp_path):
     source = Holey({10})
     fetch(source, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from conftest import END, START
 from quant_framework.errors import DataError, InvalidError
-from quant_framework.orchestration.operators import BackfillOperator, BaseDataOperator
+from quant_framework.orchestration.operators import BackfillOperator, BaseDataOperator, WriteSilverOperator
 from quant_framework.orchestration.operators.source import owner
 from quant_framework.testing import Fault
 
@@ -125,3 +126,43 @@ def test_only_what_is_invalid_fails_without_a_retry(method, error, is_hopeless):
     with pytest.raises(AirflowFailException if is_hopeless else type(error)) as raised:
         task.execute({"ti": TaskInstance()})
     assert isinstance(raised.value, AirflowFailException) is is_hopeless
+
+
+class Hanging:
+    """Silver that asks to be killed, as Airflow does it, and then never ends."""
+
+    ended = False
+
+    def __init__(self, task: BaseDataOperator) -> None:
+        self.task = task
+
+    async def compact(self, *_: object) -> None:
+        try:
+            self.task.on_kill()
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+
+def test_work_without_a_workflow_is_broken_off_by_a_kill():
+    """It went on until Airflow lost patience."""
+
+    class Silver(WriteSilverOperator):
+        def build_silver(self, context: object) -> Hanging:
+            return silver
+
+    task = Silver(task_id="silver", series="coinalyze/ohlcv/BTC/1h")
+    silver = Hanging(task)
+    with pytest.raises(AirflowException, match="terminated; a retry does it again") as raised:
+        task.execute({"ti": TaskInstance()})
+    assert not isinstance(raised.value, AirflowFailException)
+    assert silver.ended
+
+
+def test_what_is_cancelled_otherwise_stays_cancelled():
+    class Own(BaseDataOperator):
+        def work(self, context: object) -> None:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        Own(task_id="own").execute({"ti": TaskInstance()})

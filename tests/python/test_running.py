@@ -29,7 +29,7 @@ from quant_framework.ingestion.writers import BronzeWriter
 from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks import fetch_ohlcv, write_bronze
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
-from quant_framework.orchestration.tasks.running import blocking, run
+from quant_framework.orchestration.tasks.running import Job, blocking, run
 from quant_framework.orchestration.workflows import BackfillWorkflow, ValidationWorkflow, WriteWorkflow
 from quant_framework.orchestration.workflows.write_workflow import add
 
@@ -193,3 +193,19 @@ async def test_a_cancel_is_for_one_run(kind, staged, exchange, tmp_path):
     assert (await job.execute())["status"] == "cancelled"
     result = await job.execute()
     assert (result["status"], result["records_written"]) == ("success", 336)
+
+
+def test_a_job_that_is_cancelled_before_it_begins_does_nothing():
+    async def work() -> None:
+        raise AssertionError("begun")
+
+    job = Job(work())
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        job.wait()
+
+
+async def test_a_backfill_without_a_start_says_so(exchange, tmp_path):
+    lake, store = BronzeWriter(tmp_path.as_uri()), open_checkpoint_store("memory:")
+    result = await BackfillWorkflow(adapter(exchange), lake, store, symbols=[BTC], timeframes=["1h"]).execute()
+    assert result["errors"][0]["message"].startswith("start is missing (hint: pass start=")

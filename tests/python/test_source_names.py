@@ -163,6 +163,20 @@ def test_an_option_of_the_command_line_must_be_one(capsys):
     assert "NAME=VALUE" in capsys.readouterr().err
 
 
+def test_a_source_that_looks_up_no_names_works_where_it_opens(monkeypatch):
+    """The button Test raised AttributeError."""
+
+    class Mine:
+        source = "mine"
+
+        def fetch(self, request):
+            return None
+
+    monkeypatch.setenv("AIRFLOW_CONN_MARKET", "market-data://")
+    monkeypatch.setattr("quant_framework.airflow.hooks.open_adapter", lambda **_: Mine())
+    assert MarketDataHook("market").test_connection() == (True, "mine opened; it looks up no names")
+
+
 def test_a_connection(monkeypatch, exchange):
     server = exchange.url.removesuffix("/v1").removeprefix("http://").partition(":")
     connection = {"conn_type": "market_data", "schema": "http", "host": server[0], "port": int(server[2])}

@@ -200,7 +200,7 @@ def test_a_wrong_argument_fails_at_parse_time(operator, options, says):
         (
             ValidationWorkflowOperator,
             {"series": [KEY, KEY], "tolerance": 2},
-            "tolerance must be a fraction from 0 to 1, not 2",
+            "tolerance must be a fraction of at least 0 and below 1, not 2",
         ),
         (
             ValidationWorkflowOperator,

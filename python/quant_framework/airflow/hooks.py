@@ -55,9 +55,15 @@ class MarketDataHook(BaseHook):
             found = blocking(_ask(adapter))
         except QuantFrameworkError as error:
             return False, str(error)
+        if found is None:
+            return True, f"{adapter.source} opened; it looks up no names"
         return True, f"{adapter.source} answers: {ASKED_FOR} is {found}"
 
 
-async def _ask(adapter: Any) -> str:
-    found = adapter.resolve(ASKED_FOR)
+async def _ask(adapter: Any) -> str | None:
+    """What the source calls ``BTC``; ``None`` of one that looks up no names, which is all that can be asked of any."""
+    resolve = getattr(adapter, "resolve", None)
+    if resolve is None:
+        return None
+    found = resolve(ASKED_FOR)
     return str(await found if inspect.isawaitable(found) else found)

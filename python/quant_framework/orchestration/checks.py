@@ -133,11 +133,11 @@ def check_fraction(argument: str, value: Any) -> None:
     """Check a fraction.
 
     Raises:
-        InvalidError: it is not from 0 to 1; names the argument.
+        InvalidError: it is not of at least 0 and below 1; names the argument.
 
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise InvalidError(f"{argument} must be a fraction from 0 to 1, not {value!r}")
+        raise InvalidError(f"{argument} must be a fraction of at least 0 and below 1, not {value!r}")
 
 
 def check_wanted(thresholds: Any, checks: Any) -> None:

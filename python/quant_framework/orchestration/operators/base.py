@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from quant_framework.airflow.links import LakeLink
 from quant_framework.errors import InvalidError, RateLimitedError, failure_line
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
 from quant_framework.orchestration.staged import moment
-from quant_framework.orchestration.tasks.running import blocking
+from quant_framework.orchestration.tasks.running import blocking, cancel_blocking
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
 
 DEFERRED = (signal.SIGTERM, signal.SIGALRM)
@@ -85,15 +86,16 @@ class BaseDataOperator(BaseOperator):
     lake or checkpoints come from ``build_writer(context)`` and ``build_checkpoint_store(context)``.
 
     The task obeys ``execution_timeout`` and kills: a workflow finishes its writes, commits, and then fails in a way
-    that Airflow retries; the retry resumes. A wait for quota that is too long parks the task and frees its slot. What
-    can never work fails without a retry.
+    that Airflow retries; the retry resumes. Work without a workflow is broken off, and done again by the retry. A wait
+    for quota that is too long parks the task and frees its slot. What can never work fails without a retry.
 
     """
 
     template_fields: Collection[str] = ("lake", "checkpoint", "minio_conn_id", "postgres_conn_id")
     ui_color = "#e8f4ea"
 
-    # Airflow 2 honours the date of a reschedule only where this is true.
+    # Where this is false, Airflow's scheduler looks for no date of a reschedule once the state is unset, as after
+    # clearing, unless the task is mapped (ReadyToRescheduleDep).
     reschedule = True
 
     operator_extra_links: Collection[BaseOperatorLink] = (LakeLink(),)
@@ -147,6 +149,9 @@ class BaseDataOperator(BaseOperator):
             raise parked(error.until) from error
         except InvalidError as error:
             raise AirflowFailException(str(error)) from error
+        except asyncio.CancelledError:
+            if not self._killed:
+                raise
         if self._killed:
             raise AirflowException("terminated; a retry does it again")
         announce(self, context, result)
@@ -207,11 +212,12 @@ class BaseDataOperator(BaseOperator):
         return facets(places.get("inputs", []), places.get("outputs", []), self._result)
 
     def on_kill(self) -> None:
-        """Ask the run to finish its writes and stop. Runs inside a signal handler."""
+        """Ask the run to finish its writes and stop; other work is broken off. Runs inside a signal handler."""
         self._killed = True
-        cancel = getattr(self._workflow, "cancel", None)
-        if cancel is not None:
-            cancel()
+        if self._workflow is None:
+            cancel_blocking()
+        else:
+            getattr(self._workflow, "cancel", lambda: None)()
 
     @contextmanager
     def _deferred_signals(self) -> Iterator[list[BaseException]]:

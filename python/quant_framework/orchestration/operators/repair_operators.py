@@ -16,6 +16,9 @@ from quant_framework.orchestration.operators.workflow_operators import BackfillO
 from quant_framework.orchestration.workflows import RepairWorkflow
 from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE
 
+MOST_HOLES = 50
+"""So many holes are listed in an XCom."""
+
 
 class RepairOperator(BackfillOperator):
     """Asks again for the holes of series that are stored, a few times each and not for ever.
@@ -34,8 +37,9 @@ class RepairOperator(BackfillOperator):
     Raises:
         InvalidError: not exactly one of ``symbols``, ``series`` and ``holes``, or an option that cannot be.
 
-    All down to ``end`` are templated. The result is that of ``RepairWorkflow``. Everything else is as for
-    ``BackfillOperator``.
+    All down to ``end`` are templated. The result is that of ``BackfillOperator``, with the first 50 ``holes`` that are
+    left (``series, start, end, bars, kind``, and ``attempts``: how often the source was asked) and ``hole_count``.
+    Everything else is as for ``BackfillOperator``.
 
     """
 
@@ -72,6 +76,11 @@ class RepairOperator(BackfillOperator):
         options |= {"start": given(self.start), "end": end}
         wanted = self.wanted(context) if self.series is None else {"series": self.series}
         return RepairWorkflow(**wanted, **options, **self.parts(context))
+
+    def summarize(self, result: dict[str, Any]) -> Mapping[str, Any]:
+        """With the holes that are left."""
+        left = [{"series": one["series"], **gap} for one in result["series"] for gap in one["gaps"]]
+        return {**super().summarize(result), "holes": left[:MOST_HOLES], "hole_count": len(left)}
 
 
 def listed(holes: Any) -> list[Hole]:

@@ -183,7 +183,10 @@ def whole_range(context: Mapping[str, Any], start: Any, end: Any) -> tuple[Any, 
     """As ``run_range``; ``InvalidError`` where nothing says where to start."""
     start, end = run_range(context, start, end)
     if start is None:
-        hint = "pass start=, or let the run have a data interval (CronDataIntervalTimetable)"
+        hint = (
+            'pass start=, trigger a DAG of a builder with {"start": "2026-10-01"}, or let the run have a data interval '
+            "(CronDataIntervalTimetable)"
+        )
         raise InvalidError("start is missing", hint)
     return start, end
 

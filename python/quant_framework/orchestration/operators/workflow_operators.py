@@ -182,7 +182,7 @@ class ValidationWorkflowOperator(LakeOperator):
         thresholds: as for ``LakeOperator``, with ``checks`` and ``checkpoint``.
 
     Raises:
-        InvalidError: fewer than two series, or a tolerance that is no fraction from 0 to 1.
+        InvalidError: fewer than two series, or a tolerance that is no fraction of at least 0 and below 1.
 
     A subclass that knows other sources overrides ``build_backfill``.
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from quant_framework.arguments import Moment
 from quant_framework.errors import BY_KIND, InvalidError, QuantFrameworkError, RateLimitedError, failure_line
@@ -20,46 +20,82 @@ from quant_framework.orchestration.workflows.base import NoContext
 T = TypeVar("T")
 
 
+class Job(Generic[T]):
+    """A coroutine that a plain function waits for."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
+        self._is_cancelled = False
+
+    async def _work(self) -> T:
+        self._begun.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        if self._is_cancelled:
+            self._coroutine.close()
+            raise asyncio.CancelledError
+        return await self._coroutine
+
+    def wait(self) -> T:
+        """Its answer; on a loop of this thread."""
+        return asyncio.run(self._work())
+
+    def wait_apart(self) -> T:
+        """Its answer; on a loop of another thread, where one runs in this."""
+        answer: Future[T] = Future()
+
+        def answer_it() -> None:
+            try:
+                answer.set_result(self.wait())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(answer_it,), name="quant_framework")
+        thread.start()
+        try:
+            return answer.result()
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            thread.join()
+
+    def cancel(self) -> None:
+        """Stop it. A signal handler may call this."""
+        self._is_cancelled = True
+        if not self._begun.done():
+            return
+        loop, task = self._begun.result()
+        if task is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+
+
+_JOBS: set[Job[Any]] = set()
+
+
 def blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     """What ``coroutine`` answers or raises, for a plain function.
 
     Where an event loop runs already, as in a notebook, it gets a thread and a loop of its own. Whatever stops the
     waiting meanwhile, such as Ctrl-C, cancels it and is raised once it has ended.
     """
+    job = Job(coroutine)
+    _JOBS.add(job)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
-    return _apart(coroutine)
-
-
-def _apart(coroutine: Coroutine[Any, Any, T]) -> T:
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
-    answer: Future[T] = Future()
-
-    async def work() -> T:
-        begun.set_result((asyncio.get_running_loop(), asyncio.current_task()))
-        return await coroutine
-
-    def run_loop() -> None:
-        try:
-            answer.set_result(asyncio.run(work()))
-        except BaseException as error:
-            answer.set_exception(error)
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(run_loop,), name="quant_framework")
-    thread.start()
-    try:
-        return answer.result()
-    except BaseException:
-        if not answer.done():
-            loop, task = begun.result()
-            if task is not None:
-                with contextlib.suppress(RuntimeError):  # it has ended meanwhile
-                    loop.call_soon_threadsafe(task.cancel)
-        raise
+        return job.wait()
+    else:
+        return job.wait_apart()
     finally:
-        thread.join()
+        _JOBS.discard(job)
+
+
+def cancel_blocking() -> None:
+    """Cancel whatever is ``blocking`` in this process. A signal handler may call this."""
+    for job in tuple(_JOBS):
+        job.cancel()
 
 
 def run(workflow: IWorkflow) -> Any:

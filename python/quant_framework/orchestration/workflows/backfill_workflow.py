@@ -164,7 +164,10 @@ class BackfillWorkflow(BaseWorkflow):
         return held
 
     def _prepare(self, context: IWorkflowContext | None) -> Backfill:
-        return self.backfill(self.read(context))
+        values = self.read(context)
+        if values["start"] is None:
+            raise InvalidError("start is missing", "pass start=, or keep it in the context")
+        return self.backfill(values)
 
     def backfill(self, values: dict[str, Any]) -> Backfill:
         """The core's run of ``values``.

@@ -45,7 +45,7 @@ class ValidationWorkflow(BaseWorkflow):
 
     Raises:
         InvalidError: a lake that cannot be read, something other than a list of keys, a tolerance that is no fraction
-            from 0 to 1, or a threshold or a check of no such name.
+            of at least 0 and below 1, or a threshold or a check of no such name.
 
     """
 
