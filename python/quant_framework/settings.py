@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from quant_framework.arguments import RateLimitOptions
 from quant_framework.errors import InvalidError, QuantFrameworkError
-from quant_framework.orchestration.checks import check_adapter
 from quant_framework.orchestration.ports import IDataAdapter, IRateLimiter
 
 SOURCE_GROUP = "quant_framework.sources"
@@ -165,6 +164,25 @@ def open_adapter(source: str, **options: Any) -> IDataAdapter:
     except Exception as error:
         raise InvalidError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
     return check_adapter(adapter, f"{where} adapter")
+
+
+def check_adapter(adapter: Any, what: str = "adapter") -> IDataAdapter:
+    """``adapter``, if it is one.
+
+    Args:
+        adapter: an object.
+        what: what it is called in an error.
+
+    Raises:
+        InvalidError: it lacks ``source`` or ``fetch``.
+
+    """
+    if not callable(getattr(adapter, "fetch", None)):
+        raise InvalidError(f"{what} {type(adapter).__name__} has no method fetch(request)")
+    if not isinstance(getattr(adapter, "source", None), str):
+        raise InvalidError(f"{what} {type(adapter).__name__} has no attribute source (a string)")
+    checked: IDataAdapter = adapter
+    return checked
 
 
 def rate_limit_url() -> str:

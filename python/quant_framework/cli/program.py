@@ -26,7 +26,7 @@ from quant_framework.cli.sources import add_source, open_adapter
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
-from quant_framework.orchestration.staged import moment as iso_moment
+from quant_framework.orchestration.staged import iso_moment
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 from quant_framework.orchestration.workflows.incremental_workflow import OVERLAP
 from quant_framework.results import Plan

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from quant_framework import _core
 from quant_framework._core import Batch, FetchRequest
-from quant_framework.arguments import Rows
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.ccxt_adapter import CcxtAdapter
+from quant_framework.ingestion.fetched import Fetched
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,17 +28,6 @@ __all__ = [
 
 RETENTION = 2000
 """Intraday points that Coinalyze keeps (documented: 1,500 to 2,000; daily bars for ever)."""
-
-
-class Fetched(NamedTuple):
-    """What an adapter of an author's own may answer instead of rows alone."""
-
-    rows: Rows
-    """``[]`` for none."""
-    truncated: bool = False
-    """The source cut the answer short: what lies after the last row is asked for again."""
-    lineage: Mapping[str, str] = MappingProxyType({})
-    """Where the rows come from, without secrets; kept with the object that they are written to."""
 
 
 class BinanceArchiveAdapter(_core.BinanceArchiveAdapter):

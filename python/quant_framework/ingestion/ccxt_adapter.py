@@ -22,11 +22,11 @@ from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.ingestion.ccxt_errors import translated
 from quant_framework.ingestion.ccxt_pages import READERS, Asked, parsed
 from quant_framework.ingestion.ccxt_pool import Pool, redirect
+from quant_framework.ingestion.fetched import Fetched
 from quant_framework.secret_names import holds_password, is_secret, secret_values
 
 if TYPE_CHECKING:
     from quant_framework._core import FetchRequest
-    from quant_framework.ingestion.adapters import Fetched
 
 __all__ = ["CcxtAdapter"]
 
@@ -192,8 +192,6 @@ class CcxtAdapter:
             DataError: the answer cannot be read.
 
         """
-        from quant_framework.ingestion.adapters import Fetched
-
         what = f"{request.symbol} {request.timeframe} of {self.source}"
         with self._exchange(what) as exchange:
             step = exchange.parse_timeframe(request.timeframe) * 1000

@@ -9,7 +9,6 @@ from typing import Any
 from quant_framework import _core
 from quant_framework._core import FetchRequest
 from quant_framework.errors import InvalidError, QuantFrameworkError
-from quant_framework.orchestration.ports import IDataAdapter
 
 RESUME = ("always", "never")
 MOST_OVERLAP = 100_000
@@ -100,21 +99,6 @@ def check_attempts(attempts: Any) -> None:
     """
     if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
         raise InvalidError(f"attempts must be a whole number of at least 1, not {attempts!r}")
-
-
-def check_adapter(adapter: Any, what: str = "adapter") -> IDataAdapter:
-    """``adapter``, checked.
-
-    Raises:
-        InvalidError: it lacks ``source`` or ``fetch``.
-
-    """
-    if not callable(getattr(adapter, "fetch", None)):
-        raise InvalidError(f"{what} {type(adapter).__name__} has no method fetch(request)")
-    if not isinstance(getattr(adapter, "source", None), str):
-        raise InvalidError(f"{what} {type(adapter).__name__} has no attribute source (a string)")
-    checked: IDataAdapter = adapter
-    return checked
 
 
 def check_part(argument: str, part: Any, *methods: str) -> None:

@@ -19,7 +19,7 @@ from quant_framework.results import Progress
 
 if TYPE_CHECKING:
     from quant_framework._core import Batch, FetchRequest
-    from quant_framework.ingestion.adapters import Fetched
+    from quant_framework.ingestion.fetched import Fetched
 
 __all__ = [
     "Answer",

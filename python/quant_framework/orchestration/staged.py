@@ -70,10 +70,10 @@ class Staged:
 
     def moments(self) -> Ranges:
         """The ranges as aware datetimes."""
-        return [(moment(low), moment(high)) for low, high in self.ranges]
+        return [(iso_moment(low), iso_moment(high)) for low, high in self.ranges]
 
 
-def moment(text: str) -> datetime:
+def iso_moment(text: str) -> datetime:
     """An ISO 8601 text as a datetime; a bare date is midnight UTC."""
     value = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return value.replace(tzinfo=timezone.utc) if len(text) == len("2026-01-01") else value
@@ -83,7 +83,7 @@ def is_range(pair: Any) -> bool:
     """Whether ``pair`` is two ISO 8601 times with time zones, the first before the second."""
     try:
         low, high = pair
-        return moment(low) < moment(high) and moment(low).tzinfo is not None
+        return iso_moment(low) < iso_moment(high) and iso_moment(low).tzinfo is not None
     except (AttributeError, TypeError, ValueError):
         return False
 

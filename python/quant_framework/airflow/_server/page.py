@@ -19,7 +19,7 @@ from quant_framework.errors import QuantFrameworkError
 from quant_framework.ingestion.backfill import MemoryCheckpointStore
 from quant_framework.ingestion.rate_limit import quota_states
 from quant_framework.orchestration.coverage import coverage_map, coverage_page
-from quant_framework.orchestration.staged import is_range, moment
+from quant_framework.orchestration.staged import is_range, iso_moment
 from quant_framework.results import CoverageMap, QuotaState
 
 __all__ = ["page"]
@@ -96,7 +96,7 @@ async def coverage(dag: Dag, place: Place, held: Remembered) -> tuple[CoverageMa
 def last_wanted(dag: Dag) -> datetime | None:
     """The latest end that a run of a DAG without a schedule asked for: nothing is expected after it."""
     listed = [one for run in dag.runs for _, result in run.results for one in series_of(result)]
-    ends = [moment(one["end"]) for one in listed if is_range((one.get("start"), one.get("end")))]
+    ends = [iso_moment(one["end"]) for one in listed if is_range((one.get("start"), one.get("end")))]
     return max(ends, default=None)
 
 

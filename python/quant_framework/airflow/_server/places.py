@@ -18,7 +18,7 @@ from quant_framework.airflow.config import option
 from quant_framework.airflow.connections import adapter_options, database, open_checkpoints, quota_connection
 from quant_framework.errors import QuantFrameworkError
 from quant_framework.ingestion.rate_limit import PRESETS
-from quant_framework.orchestration.operators.base import given
+from quant_framework.orchestration.operators.base import given, is_template
 from quant_framework.orchestration.operators.upstream import is_staged
 
 __all__ = ["Place", "Quota", "Remembered", "checkpoints", "quotas"]
@@ -26,11 +26,6 @@ __all__ = ["Place", "Quota", "Remembered", "checkpoints", "quotas"]
 OTHER_PLACES = ("staging", "silver", "reports")
 """Who has one of these arguments keeps its checkpoints in the stage, or none."""
 VALIDATION = {"staged", "series"}
-
-
-def is_template(value: Any) -> bool:
-    """Whether ``value`` is known only when a task runs."""
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
 def harmless(url: str) -> str:

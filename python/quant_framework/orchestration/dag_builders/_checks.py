@@ -73,7 +73,7 @@ def _outlets(outlets: Any) -> list[str]:
 
 
 def _moment(name: str, value: Any) -> str | None:
-    if value is None or (isinstance(value, str) and is_template(value)):
+    if value is None or is_template(value):
         return None
     try:
         aware(value, name)

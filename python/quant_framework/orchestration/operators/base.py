@@ -25,7 +25,7 @@ from quant_framework.airflow.lineage import facets
 from quant_framework.airflow.links import LakeLink
 from quant_framework.errors import InvalidError, RateLimitedError, failure_line
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
-from quant_framework.orchestration.staged import moment
+from quant_framework.orchestration.staged import iso_moment
 from quant_framework.orchestration.tasks.running import blocking, cancel_blocking
 from quant_framework.orchestration.workflows import AirflowWorkflowContext, BaseWorkflow
 
@@ -34,8 +34,10 @@ DEFERRED = (signal.SIGTERM, signal.SIGALRM)
 
 LEAST_PARKED = timedelta(seconds=15)
 
-MOST = 200
+MOST_SERIES = 200
 """So many series are listed in an XCom."""
+
+TERMINATED = "terminated; a retry does it again"
 
 UNSET = (None, "", "None")
 """A template of a parameter without a value renders as ``"None"``."""
@@ -54,8 +56,8 @@ def given(value: Any) -> Any:
 
 
 def is_template(value: Any) -> bool:
-    """Whether ``value`` is known only when the task runs."""
-    return not isinstance(value, str) or "{{" in value or "{%" in value
+    """Whether ``value`` is a text that is known only when the task runs."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
 def comes_later(value: Any) -> bool:
@@ -149,11 +151,12 @@ class BaseDataOperator(BaseOperator):
             raise parked(error.until) from error
         except InvalidError as error:
             raise AirflowFailException(str(error)) from error
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if not self._killed:
                 raise
+            raise AirflowException(TERMINATED) from error
         if self._killed:
-            raise AirflowException("terminated; a retry does it again")
+            raise AirflowException(TERMINATED)
         announce(self, context, result)
         return result
 
@@ -182,7 +185,7 @@ class BaseDataOperator(BaseOperator):
             done = result.get("chunks_done", 0)
             raise AirflowException(f"terminated after {done} chunks; a retry resumes from the checkpoint")
         if status == "parked":
-            raise parked(moment(result["until"]))
+            raise parked(iso_moment(result["until"]))
         if status != "success":
             lines = "; ".join(failure_line(error) for error in errors[:5])
             hopeless = bool(errors) and all(error["kind"] == "invalid" for error in errors)
@@ -197,7 +200,7 @@ class BaseDataOperator(BaseOperator):
         summary["series"] = [
             {name: one[name] for name in names}
             | {"gaps": len(one["gaps"]), "missing_bars": sum(gap["bars"] for gap in one["gaps"])}
-            for one in series[:MOST]
+            for one in series[:MOST_SERIES]
         ]
         summary["series_count"] = len(series)
         return summary

@@ -13,7 +13,7 @@ from quant_framework.airflow.progress import INTERVAL, TaskProgress
 from quant_framework.arguments import Resume
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.chunking import AdaptiveChunkStrategy
-from quant_framework.orchestration.checks import check_adapter, check_options, check_series
+from quant_framework.orchestration.checks import check_options, check_series
 from quant_framework.orchestration.operators.base import BaseDataOperator, given, is_template
 from quant_framework.orchestration.ports import IChunkStrategy, IDataAdapter, IRateLimiter
 
@@ -88,13 +88,13 @@ class SourceOperator(BaseDataOperator):
         adapter = adapter.adapter if isinstance(adapter, Held) else adapter
         refuse_secrets(rate_limit=rate_limit, adapter_options=adapter_options)
         if not isinstance(adapter, str | None):
-            check_adapter(adapter)
+            settings.check_adapter(adapter)
         if not isinstance(adapter_options, dict | None):
             raise InvalidError(f"adapter_options must be a dict, not {adapter_options!r}")
         check_options(concurrency=concurrency, max_wait=max_wait, resume=resume)
         self.adapter: IDataAdapter | None = None if isinstance(adapter, str) else adapter
         self.source: str | None = adapter if isinstance(adapter, str) else source
-        if self.source is not None and not (isinstance(self.source, str) and is_template(self.source)):
+        if self.source is not None and not is_template(self.source):
             settings.check_source(self.source)
         self.adapter_options = adapter_options
         self.market_data_conn_id = market_data_conn_id
@@ -165,7 +165,8 @@ class SourceOperator(BaseDataOperator):
 def fixed(values: Any) -> list[str]:
     """The texts of a list that are known when the DAG is parsed."""
     values = [values] if isinstance(values, str) else values
-    return [value for value in values if not is_template(value)] if isinstance(values, list | tuple) else []
+    listed = values if isinstance(values, list | tuple) else []
+    return [value for value in listed if isinstance(value, str) and not is_template(value)]
 
 
 def run_range(context: Mapping[str, Any], start: Any, end: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from quant_framework.airflow.staging import open_stage
 from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
-from quant_framework.orchestration.operators.base import MOST, BaseDataOperator, addresses, given
+from quant_framework.orchestration.operators.base import MOST_SERIES, BaseDataOperator, addresses, given
 from quant_framework.orchestration.operators.source import owner
 from quant_framework.orchestration.operators.upstream import is_passed, is_staged, listed, passed, results, usable
 from quant_framework.orchestration.staged import SHAPE, Staged, is_summary
@@ -130,7 +130,7 @@ class WriteSilverOperator(BaseDataOperator):
         keys = [one["series"] for one in done]
         self._places = {"inputs": list(map(series_uri, keys)), "outputs": addresses(silver, keys)}
         sums = {name: sum(one[name] for one in done) for name in ("rows", "quarantined")}
-        return {**sums, "series": done[:MOST], "series_count": len(done)}
+        return {**sums, "series": done[:MOST_SERIES], "series_count": len(done)}
 
     def wanted(self, context: Context) -> list[tuple[str, Any, Any]]:
         """Series and ranges to make."""

@@ -14,13 +14,10 @@ from quant_framework.arguments import Moment, Ranges
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import Checkpoint, CheckpointStore
 from quant_framework.orchestration.tasks.places import open_store
-from quant_framework.orchestration.tasks.running import aware, text
+from quant_framework.orchestration.tasks.running import LISTED, aware, text
 from quant_framework.results import CheckpointState, CheckpointWritten
 
 __all__ = ["delete_checkpoint", "read_checkpoint", "write_checkpoint"]
-
-MOST = 100
-"""So many ranges go into a result; XComs are small."""
 
 
 def read_checkpoint(
@@ -58,7 +55,7 @@ def read_checkpoint(
     if start is not None and end is not None:
         lists["pending"] = known.missing(aware(start, "start"), aware(end, "end"))
     for name, ranges in lists.items():
-        result[name] = [[low.isoformat(), high.isoformat()] for low, high in ranges[:MOST]]
+        result[name] = [[low.isoformat(), high.isoformat()] for low, high in ranges[:LISTED]]
         result[f"{name}_ranges"] = len(ranges)
     return cast("CheckpointState", result)
 

@@ -9,7 +9,6 @@ from quant_framework import settings
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import CheckpointStore, open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
-from quant_framework.orchestration.checks import check_adapter
 from quant_framework.orchestration.ports import ICheckpointStore, IDataAdapter, IDataWriter, IRateLimiter
 
 Writer = TypeVar("Writer", bound=IDataWriter)
@@ -57,6 +56,19 @@ def open_lake(lake: str | Writer | None) -> BronzeWriter | Writer:
     return lake
 
 
+def open_readable(lake: str | IDataWriter | None, name: str = "lake") -> BronzeWriter:
+    """The lake at a URL, or itself, which must be native to be read.
+
+    Raises:
+        InvalidError: it is not; called ``name`` there.
+
+    """
+    place = open_lake(lake)
+    if not isinstance(place, BronzeWriter):
+        raise InvalidError(f"a {name} of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
+    return place
+
+
 def open_source(source: str | IDataAdapter, options: Mapping[str, Any] | None = None) -> IDataAdapter:
     """The adapter of a source's name, with ``options``, or itself.
 
@@ -66,7 +78,7 @@ def open_source(source: str | IDataAdapter, options: Mapping[str, Any] | None = 
     """
     if isinstance(source, str):
         return settings.open_adapter(source, **(options or {}))
-    return check_adapter(source)
+    return settings.check_adapter(source)
 
 
 def open_quota(adapter: IDataAdapter, rate_limit: str | IRateLimiter | None) -> IRateLimiter:

@@ -14,15 +14,12 @@ from quant_framework import _core, settings
 from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.writers import BronzeWriter
-from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter
-from quant_framework.orchestration.tasks.places import open_lake, open_store
-from quant_framework.orchestration.tasks.running import aware, text, wait_for
+from quant_framework.orchestration.ports import ICheckpointStore
+from quant_framework.orchestration.tasks.places import open_readable, open_store
+from quant_framework.orchestration.tasks.running import LISTED, moments, text, wait_for
 from quant_framework.results import Derived, DerivedReport
 
 __all__ = ["merge_series", "resample_series"]
-
-MOST = 100
-"""So many bars and gaps go into a result; XComs are small."""
 
 
 def resample_series(
@@ -95,32 +92,13 @@ def merge_series(
     return short(wait_for(_core.merge_series, *asked, *moments(start, end)))
 
 
-def open_readable(lake: str | IDataWriter | None, name: str = "lake") -> _core.BronzeWriter:
-    """The lake at a URL, or itself, which must be native to be read.
-
-    Raises:
-        InvalidError: it is not; called ``name`` there.
-
-    """
-    place = open_lake(lake)
-    if not isinstance(place, _core.BronzeWriter):
-        raise InvalidError(f"a {name} of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
-    return place
-
-
 def open_derived(derived: str | BronzeWriter | None, lake: _core.BronzeWriter) -> _core.BronzeWriter:
     """The lake of derived series at a URL, itself, or the one beside ``lake``."""
     return open_readable(derived or settings.derived_url(lake.url), "derived lake")
 
 
-def moments(start: Moment | None, end: Moment | None) -> list[Any]:
-    """Both as aware datetimes, or neither."""
-    pairs = ((start, "start"), (end, "end"))
-    return [None if moment is None else aware(moment, name) for moment, name in pairs]
-
-
 def short(made: Derived) -> DerivedReport:
     """A result that fits into an XCom."""
     counts = {"incomplete_count": len(made["incomplete"]), "gap_count": len(made["gaps"])}
-    lists = {"incomplete": made["incomplete"][:MOST], "gaps": made["gaps"][:MOST]}
+    lists = {"incomplete": made["incomplete"][:LISTED], "gaps": made["gaps"][:LISTED]}
     return cast("DerivedReport", {**made, **lists, **counts})

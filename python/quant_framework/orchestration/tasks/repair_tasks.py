@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any
 
 from quant_framework import settings
 from quant_framework.arguments import Hole, Moment
 from quant_framework.ingestion.backfill import CheckpointStore
 from quant_framework.orchestration.ports import IDataAdapter, IDataWriter, IRateLimiter
 from quant_framework.orchestration.tasks.places import open_lake, open_quota, open_source, open_store
-from quant_framework.orchestration.tasks.running import aware, run
+from quant_framework.orchestration.tasks.running import moments, run
 from quant_framework.orchestration.workflows import RepairWorkflow
 from quant_framework.orchestration.workflows.repair_workflow import ATTEMPTS, PAUSE
 from quant_framework.results import BackfillReport, RepairReport
 
 __all__ = ["repair_gaps"]
-
-SHOWN: tuple[Literal["series", "start", "end", "rows", "coverage", "gaps"], ...]
-SHOWN = ("series", "start", "end", "rows", "coverage", "gaps")
-"""What the result says of each series."""
 
 
 def repair_gaps(
@@ -58,7 +54,7 @@ def repair_gaps(
 
     """
     adapter = open_source(source, adapter_options)
-    moments = [None if moment is None else aware(moment, name) for moment, name in ((start, "start"), (end, "end"))]
+    low, high = moments(start, end)
     workflow = RepairWorkflow(
         adapter=adapter,
         writer=open_lake(lake),
@@ -66,13 +62,26 @@ def repair_gaps(
         rate_limiter=open_quota(adapter, rate_limit),
         series=series,
         holes=holes,
-        start=moments[0],
-        end=moments[1],
+        start=low,
+        end=high,
         attempts=attempts,
         pause=pause,
         force=force,
     )
     result: BackfillReport = run(workflow)
-    shown: list[Any] = [{name: one[name] for name in SHOWN} for one in result["series"]]
-    counts = {"records_written": result["records_written"], "requests": result["requests"]}
-    return cast("RepairReport", {"status": result["status"], **counts, "series": shown})
+    return {
+        "status": result["status"],
+        "records_written": result["records_written"],
+        "requests": result["requests"],
+        "series": [
+            {
+                "series": one["series"],
+                "start": one["start"],
+                "end": one["end"],
+                "rows": one["rows"],
+                "coverage": one["coverage"],
+                "gaps": one["gaps"],
+            }
+            for one in result["series"]
+        ],
+    }

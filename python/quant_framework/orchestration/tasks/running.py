@@ -14,14 +14,22 @@ from typing import Any, Generic, TypeVar
 from quant_framework.arguments import Moment
 from quant_framework.errors import BY_KIND, InvalidError, QuantFrameworkError, RateLimitedError, failure_line
 from quant_framework.orchestration.ports import IWorkflow
-from quant_framework.orchestration.staged import moment as iso_moment
+from quant_framework.orchestration.staged import iso_moment
 from quant_framework.orchestration.workflows.base import NoContext
 
 T = TypeVar("T")
 
+LISTED = 100
+"""So many gaps, ranges or bars go into a result of a task; XComs are small."""
+
 
 class Job(Generic[T]):
-    """A coroutine that a plain function waits for."""
+    """A coroutine that a plain function waits for.
+
+    Args:
+        coroutine: which nobody has begun.
+
+    """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
@@ -51,14 +59,15 @@ class Job(Generic[T]):
 
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(answer_it,), name="quant_framework")
-        thread.start()
         try:
+            thread.start()  # a signal may come in here too
             return answer.result()
         except BaseException:
             self.cancel()
             raise
         finally:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
     def cancel(self) -> None:
         """Stop it. A signal handler may call this."""
@@ -145,6 +154,16 @@ def aware(value: Moment, name: str) -> datetime:
     if moment.tzinfo is None:
         raise InvalidError(f"{name}: {value} has no time zone", "add Z or +00:00")
     return moment
+
+
+def moments(start: Moment | None, end: Moment | None) -> tuple[datetime | None, datetime | None]:
+    """Both as aware datetimes, where they are given.
+
+    Raises:
+        InvalidError: one is neither a time nor ``None``.
+
+    """
+    return None if start is None else aware(start, "start"), None if end is None else aware(end, "end")
 
 
 def text(value: Any, name: str) -> str:

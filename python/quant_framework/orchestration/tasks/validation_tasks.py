@@ -8,21 +8,17 @@ from typing import Any, cast
 
 from quant_framework import _core
 from quant_framework.arguments import Moment, Rows
-from quant_framework.errors import InvalidError
 from quant_framework.ingestion.writers import BronzeWriter, ReportWriter
 from quant_framework.orchestration.checks import check_wanted
 from quant_framework.orchestration.ports import ICheckpointStore
 from quant_framework.orchestration.staged import Staged
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
-from quant_framework.orchestration.tasks.places import open_lake, open_store
-from quant_framework.orchestration.tasks.running import aware, run, text, wait_for
+from quant_framework.orchestration.tasks.places import open_lake, open_readable, open_store
+from quant_framework.orchestration.tasks.running import LISTED, aware, run, text, wait_for
 from quant_framework.orchestration.workflows import ValidationWorkflow
 from quant_framework.results import Comparison, GapReport, Restatement, SeriesValidation
 
 __all__ = ["check_rows", "detect_gaps", "reconcile_sources", "restated_rows", "validate_rows", "validate_staged"]
-
-MOST = 100
-"""So many gaps go into a result; XComs are small."""
 
 
 def validate_rows(
@@ -56,9 +52,7 @@ def validate_rows(
 
     """
     low, high = aware(start, "start"), aware(end, "end")
-    place = open_lake(lake)
-    if not isinstance(place, _core.BronzeWriter):
-        raise InvalidError(f"a lake of type {type(place).__name__} cannot be read", "pass a BronzeWriter, or its URL")
+    place = open_readable(lake)
     options: dict[str, Any] = {**wanted(thresholds, checks), "roll_up": roll_up, "is_expected": True}
     if checkpoint is not None:
         options["checkpoint_store"] = open_store(checkpoint, "load")
@@ -229,4 +223,4 @@ def wanted(thresholds: Mapping[str, float] | None, checks: Sequence[str] | None)
 
 def _short(report: Mapping[str, Any]) -> Any:
     """``report`` with the first gaps only."""
-    return {"gap_count": len(report["gaps"]), **report, "gaps": report["gaps"][:MOST]}
+    return {"gap_count": len(report["gaps"]), **report, "gaps": report["gaps"][:LISTED]}

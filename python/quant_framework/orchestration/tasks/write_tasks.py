@@ -14,7 +14,7 @@ from quant_framework.orchestration.ports import IDataWriter
 from quant_framework.orchestration.staged import Staged, is_summary
 from quant_framework.orchestration.tasks.fetch_tasks import Stage
 from quant_framework.orchestration.tasks.places import open_lake, open_store
-from quant_framework.orchestration.tasks.running import aware, run, text, wait_for
+from quant_framework.orchestration.tasks.running import moments, run, text, wait_for
 from quant_framework.orchestration.workflows import WriteWorkflow
 from quant_framework.results import SeriesCompaction, SilverReport, WriteReport, WrittenReport
 
@@ -102,5 +102,4 @@ def compact(
     if silver is None or isinstance(silver, str):
         place = open_lake(lake)
         silver = SilverWriter(silver or settings.silver_url(place.url), place)
-    moments = [None if moment is None else aware(moment, name) for moment, name in ((start, "start"), (end, "end"))]
-    return {"series": series, **wait_for(silver.compact, text(series, "series"), *moments)}
+    return {"series": series, **wait_for(silver.compact, text(series, "series"), *moments(start, end))}

@@ -26,7 +26,7 @@ from quant_framework.orchestration.ports import (
     IRateLimiter,
     IWorkflowContext,
 )
-from quant_framework.orchestration.staged import moment as iso_moment
+from quant_framework.orchestration.staged import iso_moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 from quant_framework.results import BackfillReport, BackfillResult, Failed, Failure, Plan, Progress
 
@@ -179,7 +179,7 @@ class BackfillWorkflow(BaseWorkflow):
         for name in ("symbols", "timeframes", "data_types"):
             values[name] = [values[name]] if isinstance(values[name], str) else list(values[name] or [])
         for name in ("start", "end"):
-            values[name] = moment(values[name], name)
+            values[name] = read_moment(values[name], name)
         values["end"] = values["end"] or datetime.now(timezone.utc)
         check_part("writer", self.writer, "write")
         check_part("checkpoint_store", self.checkpoint_store, "load", "commit")
@@ -292,7 +292,7 @@ def default_limiter(adapter: Any) -> IRateLimiter | None:
     return None if isinstance(adapter, LakeAdapter) else AdaptiveRateLimiter(**documented(adapter))
 
 
-def moment(value: Moment | None, name: str) -> datetime | None:
+def read_moment(value: Moment | None, name: str) -> datetime | None:
     """ISO 8601 text as a datetime; anything else as it is, for the core to judge."""
     if not isinstance(value, str):
         return value

@@ -16,7 +16,7 @@ from quant_framework.orchestration.ports import (
     IRateLimiter,
     IWorkflowContext,
 )
-from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment
+from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, read_moment
 from quant_framework.orchestration.workflows.options import IncrementalOptions
 
 if TYPE_CHECKING:
@@ -72,6 +72,6 @@ class IncrementalWorkflow(BackfillWorkflow):
 
     def _prepare(self, context: IWorkflowContext | None) -> Backfill:
         values = self.read(context)
-        end = moment(values["end"], "end") or datetime.now(timezone.utc)
-        start = moment(values["start"], "start") or (end - self.lookback if self.lookback else None)
+        end = read_moment(values["end"], "end") or datetime.now(timezone.utc)
+        start = read_moment(values["start"], "start") or (end - self.lookback if self.lookback else None)
         return self.backfill(values | {"start": start, "end": end})

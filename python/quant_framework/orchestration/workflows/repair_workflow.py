@@ -18,7 +18,7 @@ from quant_framework.orchestration.ports import (
     IRateLimiter,
     IWorkflowContext,
 )
-from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, moment, nothing_to_do
+from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow, nothing_to_do, read_moment
 from quant_framework.orchestration.workflows.options import RepairOptions
 from quant_framework.results import BackfillResult
 
@@ -84,7 +84,7 @@ class RepairWorkflow(BackfillWorkflow):
         values = self.read(context)
         if self.parameters["symbols"] is None:
             values |= {"symbols": [], "timeframes": [], "data_types": []}
-        values["end"] = moment(values["end"], "end") or datetime.now(timezone.utc)
+        values["end"] = read_moment(values["end"], "end") or datetime.now(timezone.utc)
         if self.holes:
             self.options["repair"]["only"] = self.holes
             values["start"] = min(start for _, start, _ in self.holes)
@@ -106,7 +106,7 @@ def named(hole: Hole) -> tuple[str, datetime, datetime]:
 
     """
     try:
-        series, start, end = hole["series"], moment(hole["start"], "start"), moment(hole["end"], "end")
+        series, start, end = hole["series"], read_moment(hole["start"], "start"), read_moment(hole["end"], "end")
     except (KeyError, TypeError):
         raise InvalidError(f"a hole must be a dict with series, start and end, not {str(hole)[:80]!r}") from None
     if not isinstance(series, str):

@@ -12,8 +12,8 @@ from quant_framework.arguments import Moment
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.checks import check_fraction, check_wanted
 from quant_framework.orchestration.ports import ICheckpointStore, IWorkflow, IWorkflowContext
-from quant_framework.orchestration.staged import moment as iso_moment
-from quant_framework.orchestration.workflows.backfill_workflow import failed, moment
+from quant_framework.orchestration.staged import iso_moment
+from quant_framework.orchestration.workflows.backfill_workflow import failed, read_moment
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 from quant_framework.results import Comparison, ComparisonResult, Failure, FilledHole, MissingBars
 
@@ -152,7 +152,7 @@ class ValidationWorkflow(BaseWorkflow):
 
     def _range(self, context: IWorkflowContext) -> dict[str, datetime | None]:
         return {
-            name: moment(context.get_state(name) if value is None else value, name)
+            name: read_moment(context.get_state(name) if value is None else value, name)
             for name, value in self.parameters.items()
         }
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from quant_framework._core import BronzeWriter, Checkpoint, FetchRequest, LakeAdapter
 from quant_framework.errors import InvalidError, QuantFrameworkError
 from quant_framework.orchestration.ports import ICheckpointStore, IDataWriter, IWorkflowContext
-from quant_framework.orchestration.staged import Staged, moment
+from quant_framework.orchestration.staged import Staged, iso_moment
 from quant_framework.orchestration.workflows.backfill_workflow import BackfillWorkflow
 from quant_framework.orchestration.workflows.base import BaseWorkflow
 from quant_framework.orchestration.workflows.options import WriteOptions
@@ -143,4 +143,4 @@ def add(total: dict[str, Any], result: Mapping[str, Any]) -> None:
     total["status"] = max(total["status"], result["status"], key=WORST.index)
     untils = [one["until"] for one in (total, result) if "until" in one]
     if untils:
-        total["until"] = max(untils, key=moment)
+        total["until"] = max(untils, key=iso_moment)
