@@ -125,7 +125,17 @@ def fetch_ohlcv(
         QuantFrameworkError: of any kind, as the run failed; what was fetched stays staged and is not asked for again.
 
     """
-    return _fetch(symbol, timeframe, "ohlcv", start, end, source, adapter_options, rate_limit, lake, staging)
+    adapter = open_source(source, adapter_options)
+    return _fetch(
+        "ohlcv",
+        symbol,
+        timeframe,
+        start,
+        end,
+        adapter=adapter,
+        rate_limiter=open_quota(adapter, rate_limit),
+        root=staging or settings.staging_url(lake),
+    )
 
 
 def fetch_open_interest(
@@ -141,26 +151,34 @@ def fetch_open_interest(
     staging: str | None = None,
 ) -> StagedReference:
     """Fetch, check and stage open interest; arguments, result and errors are as for ``fetch_ohlcv``."""
-    return _fetch(symbol, timeframe, "open_interest", start, end, source, adapter_options, rate_limit, lake, staging)
+    adapter = open_source(source, adapter_options)
+    return _fetch(
+        "open_interest",
+        symbol,
+        timeframe,
+        start,
+        end,
+        adapter=adapter,
+        rate_limiter=open_quota(adapter, rate_limit),
+        root=staging or settings.staging_url(lake),
+    )
 
 
 def _fetch(
+    data_type: str,
     symbol: str,
     timeframe: str,
-    data_type: str,
     start: Moment,
     end: Moment | None,
-    source: str | IDataAdapter,
-    adapter_options: Mapping[str, Any] | None,
-    rate_limit: str | IRateLimiter | None,
-    lake: str | None,
-    staging: str | None,
+    *,
+    adapter: IDataAdapter,
+    rate_limiter: IRateLimiter,
+    root: str,
 ) -> StagedReference:
-    adapter = open_source(source, adapter_options)
     low, high = aware(start, "start"), datetime.now(timezone.utc) if end is None else aware(end, "end")
     named = (text(symbol, "symbol"), text(timeframe, "timeframe"))
     names = (adapter.source, data_type, *named, f"{low:%Y%m%dT%H%M%SZ}-{high:%Y%m%dT%H%M%SZ}")
-    stage = Stage.of(staging or settings.staging_url(lake), names)
+    stage = Stage.of(root, names)
     workflow = stage_workflow(
         stage,
         symbol=symbol,
@@ -169,7 +187,7 @@ def _fetch(
         start=low,
         end=high,
         adapter=adapter,
-        rate_limiter=open_quota(adapter, rate_limit),
+        rate_limiter=rate_limiter,
     )
     return stage_reference(run(workflow), stage)
 
