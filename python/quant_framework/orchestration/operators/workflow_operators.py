@@ -198,6 +198,7 @@ class ValidationWorkflowOperator(LakeOperator):
         "rate_limit",
         "rate_limit_conn_id",
     )
+    _sources: dict[str, tuple[IDataAdapter, IRateLimiter]] | None = None
 
     def __init__(
         self,
@@ -243,7 +244,7 @@ class ValidationWorkflowOperator(LakeOperator):
 
     def build_workflow(self, context: Context) -> ValidationWorkflow:
         """The run, from plain values."""
-        self._sources: dict[str, tuple[IDataAdapter, IRateLimiter]] = {}
+        self._sources = {}
         start, end = whole_range(context, self.start, self.end)
         self._lake = cast("BronzeWriter", self.build_writer(context))  # the workflow refuses another kind
         return ValidationWorkflow(
@@ -269,6 +270,7 @@ class ValidationWorkflowOperator(LakeOperator):
     def build_backfill(self, context: Context, series: str, start: datetime, end: datetime) -> IWorkflow:
         """What fetches a hole of ``series`` (its key), whatever is known of it; override to bring your own."""
         source = series.partition("/")[0]
+        self._sources = {} if self._sources is None else self._sources
         if source not in self._sources:
             self._sources[source] = self._open(source)
         adapter, limiter = self._sources[source]
