@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from quant_framework import settings
-from quant_framework.cli.series import is_series
+from quant_framework.cli.series import each, is_series
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
@@ -37,18 +37,16 @@ def compact(arguments: argparse.Namespace) -> bool:
     """Compact every series of the lake."""
     lake = BronzeWriter(arguments.lake or settings.lake_url())
     silver = SilverWriter(arguments.silver or settings.silver_url(lake.url), lake)
-    done = [
-        compact_series(series, arguments.start, arguments.end, silver=silver)
-        for series in wait_for(lake.series, arguments.series)
-    ]
+    keys = wait_for(lake.series, arguments.series)
+    done, is_whole = each(keys, lambda key: compact_series(key, arguments.start, arguments.end, silver=silver))
     if arguments.json:
         print(json.dumps(done))
-        return True
+        return is_whole
     for one in done:
         aside = f", {one['quarantined']:,} rows in quarantine" if one["quarantined"] else ""
         print(f"{one['series']}: {one['rows']:,} rows in {one['partitions']} periods, {one['written']} written{aside}")
     print(f"{len(done)} series", file=sys.stderr)
-    return True
+    return is_whole
 
 
 def gaps(arguments: argparse.Namespace) -> bool:
@@ -59,7 +57,7 @@ def gaps(arguments: argparse.Namespace) -> bool:
         raise InvalidError(
             f"no series is known whose key begins with {arguments.series!r}", "status lists what is known"
         )
-    found = [detect_gaps(key, arguments.start, arguments.end, store) for key in keys]
+    found, is_whole = each(keys, lambda key: detect_gaps(key, arguments.start, arguments.end, store))
     if arguments.json:
         print(json.dumps(found))
     else:
@@ -69,7 +67,7 @@ def gaps(arguments: argparse.Namespace) -> bool:
                 print(f"  {gap['kind']}: {gap['start']} .. {gap['end']} ({gap['bars']} bars)")
             if one["gap_count"] > 20:
                 print(f"  and {one['gap_count'] - 20} more gaps (--json lists a hundred)")
-    return not any(one["unknown_bars"] for one in found)
+    return is_whole and not any(one["unknown_bars"] for one in found)
 
 
 COMMANDS = {"compact": compact, "gaps": gaps}

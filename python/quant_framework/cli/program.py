@@ -52,7 +52,7 @@ def moment(text: str) -> datetime:
 
 def names(text: str) -> list[str]:
     """A comma-separated list."""
-    return [name for name in text.split(",") if name]
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parser() -> argparse.ArgumentParser:

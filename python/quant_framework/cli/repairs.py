@@ -9,7 +9,7 @@ from typing import Any
 
 from quant_framework import settings
 from quant_framework.cli.running import run, show_errors
-from quant_framework.cli.series import is_series
+from quant_framework.cli.series import checked, each, is_series
 from quant_framework.cli.sources import add_source, open_adapter
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
@@ -40,6 +40,7 @@ def repair(arguments: argparse.Namespace) -> bool:
     store = open_checkpoint_store(arguments.checkpoint or settings.checkpoint_url())
     known = store.list_sync(arguments.series)
     series = [key for key in known if is_series(key) and key.startswith(f"{adapter.source}/")]
+    series, is_whole = each(series, checked)
     if not series:
         raise InvalidError(f"no series of {adapter.source} is known whose key begins with {arguments.series!r}")
     workflow = RepairWorkflow(
@@ -60,7 +61,7 @@ def repair(arguments: argparse.Namespace) -> bool:
         print(json.dumps(result))
     else:
         show(result)
-    return result["status"] == "success"
+    return is_whole and result["status"] == "success"
 
 
 def show(result: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from quant_framework import config_files, settings
 from quant_framework.cli import files
-from quant_framework.cli.series import KEY, is_series
+from quant_framework.cli.series import KEY, each, is_series
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
@@ -93,17 +93,18 @@ def rows(arguments: argparse.Namespace) -> bool:
         raise InvalidError(f"the lake {lake.url} has no series whose key begins with {arguments.series!r}")
     store = open_checkpoint_store(arguments.checkpoint) if arguments.checkpoint else None
     limits = thresholds(arguments.thresholds)
-    found = [
-        validate_rows(key, *span(arguments, lake, key), lake, limits, arguments.checks, store, arguments.roll_up)
-        for key in keys
-    ]
+
+    def look(key: str) -> SeriesValidation:
+        return validate_rows(key, *span(arguments, lake, key), lake, limits, arguments.checks, store, arguments.roll_up)
+
+    found, is_whole = each(keys, look)
     if arguments.json:
         print(json.dumps(found))
     else:
         for one in found:
             show(one)
         print(f"{len(found)} series", file=sys.stderr)
-    return all(one["ok"] for one in found)
+    return is_whole and all(one["ok"] for one in found)
 
 
 def compare(arguments: argparse.Namespace) -> bool:

@@ -163,6 +163,7 @@ class BaseDataOperator(BaseOperator):
     def work(self, context: Context) -> Any:
         """Run the workflow; the summary of its result."""
         self._workflow = self.build_workflow(context)
+        self.check_workflow(self._workflow)
         if self._killed:
             raise AirflowException("terminated before it started")
         ti = context["ti"]  # pyright: ignore[reportTypedDictNotRequiredAccess]  # a task that runs has one
@@ -174,6 +175,17 @@ class BaseDataOperator(BaseOperator):
         if raised:
             raise raised[0]
         return self.conclude(result, context)
+
+    def check_workflow(self, workflow: BaseWorkflow) -> None:
+        """Refuse a workflow whose result cannot be told, before it runs; by default none.
+
+        Args:
+            workflow: what ``build_workflow`` has answered.
+
+        Raises:
+            InvalidError: it is such a one.
+
+        """
 
     def report(self, result: dict[str, Any], context: Context) -> None:
         """Tell others how the run ended, before ``execute`` answers or raises; by default nobody."""

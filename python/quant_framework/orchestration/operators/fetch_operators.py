@@ -16,7 +16,7 @@ from quant_framework.errors import InvalidError
 from quant_framework.orchestration.operators.base import comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, run_range
 from quant_framework.orchestration.tasks.fetch_tasks import Stage, stage_reference, stage_workflow
-from quant_framework.orchestration.workflows import BackfillWorkflow
+from quant_framework.orchestration.workflows import BackfillWorkflow, BaseWorkflow
 from quant_framework.results import StagedReference
 
 MOST_BARS = 10_000_000
@@ -69,10 +69,19 @@ class _FetchOperator(SourceOperator):
         root = given(self.staging) or option("staging") or settings.staging_url(given(self.lake) or option("lake"))
         return task_stage(root, context, given(self.minio_conn_id))
 
+    def work(self, context: Context) -> Any:
+        """Stage the rows; the reference to them."""
+        self._stage = self.build_stage(context)
+        return super().work(context)
+
+    def check_workflow(self, workflow: BaseWorkflow) -> None:
+        """Refuse one that writes elsewhere, where nobody would find the rows."""
+        if getattr(workflow, "writer", None) is not self._stage.rows:
+            raise InvalidError("build_workflow of a fetch must write into its stage", "make it by stage_workflow")
+
     def build_workflow(self, context: Context) -> BackfillWorkflow:
         """The run, from plain values."""
         start, end = run_range(context, self.start, self.end)
-        self._stage = self.build_stage(context)
         wanted = {"symbol": self.symbol, "timeframe": self.timeframe, "data_type": self.data_type}
         return stage_workflow(self._stage, **wanted, start=start, end=end, bars=self.bars, **self.parts(context))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
@@ -39,13 +40,14 @@ class BackfillOperator(SourceOperator):
     """Fetches what is missing of some series into the bronze lake, resumably.
 
     Args:
-        symbols: the source's own names, or names that it can resolve (``BTC``).
+        symbols: the source's own names, or names that it can resolve (``BTC``). Like the other lists, also a text that
+            a template has rendered: ``['BTC', 'ETH']``, JSON, or ``BTC,ETH``.
         timeframes: ``1m`` to ``1M``.
         data_types: by default ``["ohlcv"]``.
         start: first bar, aware datetime or ISO 8601 text (templated); by default the start of the run's data interval.
         end: end (exclusive); by default the end of the run's data interval, else now.
-        only_symbols: a list, or its JSON text: other symbols are left out of this run, and the task is skipped where
-            none is left. A list that is empty or ``None`` leaves none out.
+        only_symbols: other symbols are left out of this run, and the task is skipped where none is left. A list that
+            is empty or ``None`` leaves none out.
 
     Raises:
         InvalidError: no such timeframe or data type, or symbols that are no list.
@@ -99,24 +101,24 @@ class BackfillOperator(SourceOperator):
 
         Skips where no symbol is left.
         """
-        symbols = [self.symbols] if isinstance(self.symbols, str) else list(self.symbols)
-        if only := chosen(self.only_symbols):
-            left = [symbol for symbol in symbols if symbol in only]
-            if symbols and not left:
-                raise AirflowSkipException(f"{', '.join(symbols)}: not among the chosen symbols")
-            symbols = left
-        return {"symbols": symbols, "timeframes": self.timeframes, "data_types": self.data_types}
+        wanted = {name: names(name, getattr(self, name)) for name in ("symbols", "timeframes", "data_types")}
+        if only := fixed(names("only_symbols", given(self.only_symbols) or [])):
+            left = [symbol for symbol in wanted["symbols"] if symbol in only]
+            if wanted["symbols"] and not left:
+                raise AirflowSkipException(f"{', '.join(wanted['symbols'])}: not among the chosen symbols")
+            wanted["symbols"] = left
+        return wanted
 
     def parts(self, context: Context) -> dict[str, Any]:
         """With the lake and the checkpoints."""
-        self._writer = self.build_writer(context)
-        places = {"writer": self._writer, "checkpoint_store": self.build_checkpoint_store(context)}
+        places = {"writer": self.build_writer(context), "checkpoint_store": self.build_checkpoint_store(context)}
         return super().parts(context) | places
 
     def report(self, result: dict[str, Any], context: Context) -> None:
         """Mirror how the run ended, and remember what was read and written."""
         series = [one["series"] for one in result.get("series", [])]
-        self._places = {"inputs": list(map(series_uri, series)), "outputs": addresses(self._writer, series)}
+        outputs = addresses(getattr(self._workflow, "writer", None), series)
+        self._places = {"inputs": list(map(series_uri, series)), "outputs": outputs}
         super().report(result, context)
 
 
@@ -301,7 +303,7 @@ class ValidationWorkflowOperator(LakeOperator):
 
     def summarize(self, result: dict[str, Any]) -> dict[str, Any]:
         """Counts per series and pair; fails where the comparison does."""
-        self._places = {"inputs": addresses(self._lake, self.series), "outputs": []}
+        self._places = {"inputs": addresses(getattr(self._workflow, "lake", None), self.series), "outputs": []}
         series = [{name: one[name] for name in ("series", "ok", "rows", "findings")} for one in result["series"]]
         summary = {name: result[name] for name in ("status", "start", "end", "agrees")}
         pairs = [shorten(pair) for pair in result["pairs"]]
@@ -318,14 +320,22 @@ def shorten(pair: dict[str, Any]) -> dict[str, Any]:
     return pair | sides
 
 
-def chosen(only: Sequence[str] | str | None) -> list[str]:
-    """The symbols that a run is about; empty for all."""
-    only = named = given(only)
-    if isinstance(named, str):
-        try:
-            only = json.loads(named)
-        except ValueError:
-            only = [named]
-    if only is not None and not (isinstance(only, list | tuple) and all(isinstance(name, str) for name in only)):
-        raise InvalidError(f"only_symbols must be a list of symbols, not {only!r}")
-    return fixed(list(only or []))
+def names(argument: str, value: Iterable[str] | str) -> list[str]:
+    """A list of names, also one that a template has rendered to a text: ``['a', 'b']``, JSON, or ``a,b``."""
+    held = rendered(value) if isinstance(value, str) else value
+    listed = list(held) if isinstance(held, Iterable) else [held]
+    if not all(isinstance(name, str) for name in listed):
+        raise InvalidError(f"{argument} must be a list of names, not {value!r}")
+    return [name.strip() for name in listed]
+
+
+def rendered(text: str) -> Any:
+    """What a text stands for that may be a list."""
+    if text.strip() == "null":
+        return []
+    if not text.lstrip().startswith(("[", "(")):
+        return text.split(",")
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return None

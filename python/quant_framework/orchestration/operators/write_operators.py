@@ -53,10 +53,9 @@ class WriteBronzeOperator(BaseDataOperator):
         else:
             values = usable(results(self, context), is_staged, SHAPE, HINT)
         staged = [Staged.parse(value, origin) for origin, value in values]
-        self._inputs, self._writer = [reference.stage for reference in staged], self.build_writer(context)
         return WriteWorkflow(
             staged,
-            writer=self._writer,
+            writer=self.build_writer(context),
             checkpoint_store=self.build_checkpoint_store(context),
             open_stage=self.build_stage,
             owner=owner(context),
@@ -67,7 +66,8 @@ class WriteBronzeOperator(BaseDataOperator):
     def report(self, result: dict[str, Any], context: Context) -> None:
         """Remember what was read and written."""
         series = [one["series"] for one in result["series"]]
-        self._places = {"inputs": self._inputs, "outputs": addresses(self._writer, series)}
+        staged = [reference.stage for reference in getattr(self._workflow, "staged", [])]
+        self._places = {"inputs": staged, "outputs": addresses(getattr(self._workflow, "writer", None), series)}
 
 
 class WriteSilverOperator(BaseDataOperator):
