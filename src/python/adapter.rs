@@ -327,5 +327,10 @@ pub(super) fn adapter_from(
     let source = object.getattr("source").and_then(|source| source.extract::<String>());
     let source =
         source.map_err(|_| Error::invalid(format!("adapter {kind} has no attribute source (a string)")))?;
+    for name in ["fingerprint", "lookup"] {
+        if object.getattr(name).is_ok_and(|value| !value.is_instance_of::<pyo3::types::PyString>()) {
+            return Err(Error::invalid(format!("{name} of the adapter {kind} is no string")).into());
+        }
+    }
     Ok(Arc::new(ForeignAdapter { foreign: Foreign::new(object, "adapter", event_loop), source }))
 }

@@ -53,13 +53,21 @@ class LocalCheckpointStore(CheckpointStore):
     """Checkpoints as files under a folder, one per series; safe for many processes of one machine.
 
     Args:
-        path: the folder; it is made at the first commit.
+        path: the folder, or its ``file:///...`` URL; it is made at the first commit.
+
+    Raises:
+        InvalidError: it names none, or is the URL of another kind of place.
 
     """
 
     def __new__(cls, path: str | Path) -> Self:
         """Build the native store; see the class."""
-        return super().__new__(cls, Path(path).absolute().as_uri())
+        text = str(path)
+        if not text or ("://" in text and not text.startswith("file:///")):
+            hint = "open_checkpoint_store takes a URL of any kind" if text else None
+            raise InvalidError(f"path must be a folder, not {text!r}", hint)
+        folder = text if text.startswith("file:///") else Path(text).expanduser().absolute().as_uri()
+        return super().__new__(cls, folder)
 
 
 class MinIOCheckpointStore(CheckpointStore):

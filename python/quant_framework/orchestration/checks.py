@@ -101,6 +101,28 @@ def check_attempts(attempts: Any) -> None:
         raise InvalidError(f"attempts must be a whole number of at least 1, not {attempts!r}")
 
 
+def listed(argument: str, values: Any) -> list[str]:
+    """``values`` as a list: one text or several, none for ``None``.
+
+    Args:
+        argument: what they are, for the error.
+        values: a text, or anything that can be gone through.
+
+    Raises:
+        InvalidError: it holds something else than texts.
+
+    """
+    if values is None:
+        return []
+    if isinstance(values, str):
+        return [values]
+    held = list(values) if isinstance(values, Iterable) else [values]
+    for value in held:
+        if not isinstance(value, str):
+            raise InvalidError(f"{argument} must be a list of texts, not of {value!r}")
+    return held
+
+
 def check_part(argument: str, part: Any, *methods: str) -> None:
     """Check that ``part`` has ``methods``.
 

@@ -22,7 +22,7 @@ from quant_framework.airflow.market_data import adapter_options as options_of
 from quant_framework.arguments import Moment, Severity
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.writers import BronzeWriter, ReportWriter
-from quant_framework.orchestration.checks import check_fraction, check_lookback, check_overlap, check_seconds
+from quant_framework.orchestration.checks import check_fraction, check_lookback, check_overlap, check_seconds, listed
 from quant_framework.orchestration.operators.base import addresses, comes_later, given
 from quant_framework.orchestration.operators.source import SourceOperator, fixed, owner, run_range, whole_range
 from quant_framework.orchestration.operators.validation_operators import LakeOperator, judge
@@ -322,14 +322,11 @@ def shorten(pair: dict[str, Any]) -> dict[str, Any]:
 
 def names(argument: str, value: Iterable[str] | str) -> list[str]:
     """A list of names, also one that a template has rendered to a text: ``['a', 'b']``, JSON, or ``a,b``."""
-    held = rendered(value) if isinstance(value, str) else value
-    listed = list(held) if isinstance(held, Iterable) else [held]
-    if not all(isinstance(name, str) for name in listed):
-        raise InvalidError(f"{argument} must be a list of names, not {value!r}")
-    return [name.strip() for name in listed]
+    held = rendered(argument, value) if isinstance(value, str) else value
+    return [name.strip() for name in listed(argument, held)]
 
 
-def rendered(text: str) -> Any:
+def rendered(argument: str, text: str) -> Any:
     """What a text stands for that may be a list."""
     if text.strip() == "null":
         return []
@@ -338,4 +335,4 @@ def rendered(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
-        return None
+        raise InvalidError(f"{argument} must be a list of texts, not {text!r}") from None

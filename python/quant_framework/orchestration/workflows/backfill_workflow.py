@@ -16,7 +16,7 @@ from quant_framework._core import AdaptiveChunkStrategy, Backfill, LakeAdapter, 
 from quant_framework.arguments import Moment, Priority, Resume
 from quant_framework.errors import InvalidError, QuantFrameworkError, RateLimitedError, failure_line
 from quant_framework.ingestion.rate_limit import AdaptiveRateLimiter, documented
-from quant_framework.orchestration.checks import check_part, check_seconds
+from quant_framework.orchestration.checks import check_part, check_seconds, listed
 from quant_framework.orchestration.ports import (
     ICheckpointStore,
     IChunkStrategy,
@@ -177,24 +177,31 @@ class BackfillWorkflow(BaseWorkflow):
 
         """
         for name in ("symbols", "timeframes", "data_types"):
-            values[name] = [values[name]] if isinstance(values[name], str) else list(values[name] or [])
+            values[name] = listed(name, values[name])
         for name in ("start", "end"):
             values[name] = read_moment(values[name], name)
         values["end"] = values["end"] or datetime.now(timezone.utc)
         check_part("writer", self.writer, "write")
-        check_part("checkpoint_store", self.checkpoint_store, "load", "commit")
+        forgets = ("reset",) if self.options["resume"] == "never" else ()
+        check_part("checkpoint_store", self.checkpoint_store, "load", "commit", *forgets)
         check_part("chunk_strategy", self.chunk_strategy, "generate_chunks")
         if self.rate_limiter is not None:
             check_part("rate_limiter", self.rate_limiter, "acquire")
-        run = Backfill(
-            adapter=self.adapter,
-            writer=self.writer,
-            checkpoint_store=getattr(self.checkpoint_store, "store", self.checkpoint_store),
-            chunk_strategy=self.chunk_strategy,
-            rate_limiter=self.rate_limiter,
-            **values,
-            **self.options,
-        )
+        try:
+            run = Backfill(
+                adapter=self.adapter,
+                writer=self.writer,
+                checkpoint_store=getattr(self.checkpoint_store, "store", self.checkpoint_store),
+                chunk_strategy=self.chunk_strategy,
+                rate_limiter=self.rate_limiter,
+                **values,
+                **self.options,
+            )
+        except QuantFrameworkError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:
+            # What is of a kind that the core cannot take names its argument.
+            raise InvalidError(" ".join(str(error).split())) from error
         if self._cancelled:
             run.cancel()
         return run
