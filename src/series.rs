@@ -124,10 +124,8 @@ impl FromStr for Series {
         let [source, data_type, symbol, timeframe] = parts[..] else {
             return Err(Error::invalid(format!("series {key:?} is not source/data_type/symbol/timeframe")));
         };
-        let named = |error: Error| error.context(format!("series {key:?}"));
         let (source, symbol) = (decode_segment(source)?, decode_segment(symbol)?);
-        let (data_type, timeframe) = (data_type.parse().map_err(named)?, timeframe.parse().map_err(named)?);
-        Ok(Self { source, data_type, symbol, timeframe })
+        Ok(Self { source, data_type: data_type.parse()?, symbol, timeframe: timeframe.parse()? })
     }
 }
 

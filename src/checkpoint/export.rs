@@ -67,7 +67,7 @@ pub async fn import(store: &dyn CheckpointStore, document: &str) -> Result<u64> 
         let delta = Checkpoint { generation, coverage, cursor, fingerprint };
         check(&series, &delta)?;
         if series.matches('/').count() == 3 {
-            series.parse::<Series>()?;
+            series.parse::<Series>().map_err(|error| error.context(&series))?;
         }
         deltas.push((series.into(), delta));
     }

@@ -131,7 +131,8 @@ impl Backfill {
         spec.priority = limiter::priority(priority)?;
         spec.from_known = from_known;
         spec.overlap = overlap;
-        spec.series = parsed::<Series>(&series.unwrap_or_default())?;
+        let named = |key: String| key.parse::<Series>().map_err(|error| error.context(key));
+        spec.series = series.unwrap_or_default().into_iter().map(named).collect::<Result<_>>()?;
         spec.repair = repair.map(hole_repair).transpose()?;
         spec.lag = seconds("lag", lag)?;
         spec.lease = seconds("lease", lease)?;

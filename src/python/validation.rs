@@ -21,8 +21,9 @@ use crate::workflows::{self, Look, Wanted};
 
 fn fraction(name: &str, value: f64) -> Result<f64> {
     let fine = (0.0..1.0).contains(&value);
-    fine.then_some(value)
-        .ok_or_else(|| Error::invalid(format!("{name} must be a fraction from 0 to 1, not {value}")))
+    fine.then_some(value).ok_or_else(|| {
+        Error::invalid(format!("{name} must be a fraction of at least 0 and below 1, not {value}"))
+    })
 }
 
 /// What is looked for: thresholds by name, and ids or codes of checks.

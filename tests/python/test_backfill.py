@@ -177,6 +177,14 @@ async def test_the_true_limit_is_never_hit(make, context):
         assert result["throttled_seconds"] > 0
 
 
+class WithoutReset:
+    def load(self, series):
+        return None
+
+    def commit(self, series, **_):
+        return None
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -190,6 +198,18 @@ async def test_the_true_limit_is_never_hit(make, context):
         ({"data_types": ["trades"]}, "unknown data type"),
         ({"concurrency": 0}, "concurrency"),
         ({"resume": "maybe"}, "resume"),
+        ({"symbols": ["BTC", None]}, "symbols must be a list of texts, not of None"),
+        ({"symbols": 3}, "symbols must be a list of texts, not of 3"),
+        ({"symbols": ["BTC\ud800"]}, "symbols"),
+        ({"timeframes": [timedelta(hours=1)]}, "timeframes must be a list of texts"),
+        ({"concurrency": "8"}, "concurrency"),
+        ({"concurrency": 10**30}, "concurrency"),
+        ({"max_wait": "12"}, "max_wait"),
+        ({"start": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))}, ""),
+        (
+            {"checkpoint_store": WithoutReset(), "resume": "never"},
+            "checkpoint_store of type WithoutReset has no method",
+        ),
     ],
 )
 async def test_bad_input_is_one_line_before_any_quota(options, says, exchange, make, context):

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import pytest
 
+from conftest import END, START
 from quant_framework._core import Backfill, __version__
 from quant_framework.cli import main
 from quant_framework.ingestion.backfill import LocalCheckpointStore
@@ -93,6 +94,46 @@ def test_a_checkpoint_that_cannot_be_read_does_not_hide_the_others(job, capsys, 
     said = capsys.readouterr()
     assert "has format 9, this version reads up to 2" in said.err
     assert said.out.startswith("coinalyze/ohlcv/ETHUSDT_PERP.A/1h: ")
+
+
+def test_what_one_series_cannot_tell_hides_nothing_of_the_others(job, capsys, tmp_path):
+    assert main(["backfill", *job, "--symbols", "BTC, ETH"]) == 0
+    lake = ["--lake", (tmp_path / "lake").as_uri()]
+    places = [*lake, "--checkpoint", (tmp_path / "checkpoints").as_uri()]
+    source = ["--base-url", job[job.index("--base-url") + 1], "--no-retention"]
+    span = ["--start", "2026-01-05", "--end", "2026-01-06"]
+    store, junk = LocalCheckpointStore(tmp_path / "checkpoints"), "coinalyze/ohlcv/BTC/1H"
+    store.commit_sync(junk, [(START, END)])
+
+    def told(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    for command in (["gaps", *span, *places[2:]], ["repair", *source, *places]):
+        code, out, err = told(*command)
+        assert (code, out.count("coinalyze/ohlcv/")) == (1, 2), out + err
+        assert f'error: {junk}: unknown timeframe "1H"' in err
+    store.delete_sync(junk)
+    damaged = min(path for path in (tmp_path / "lake").rglob("*.parquet") if "ETHUSDT" in str(path))
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    silver = ["--silver", (tmp_path / "silver").as_uri()]
+    for command in (["compact", *lake, *silver], ["validate", "--series", "", *span, *lake]):
+        code, out, err = told(*command)
+        assert (code, "BTCUSDT_PERP.A" in out, "ETHUSDT_PERP.A" in out) == (1, True, False), out + err
+        assert "error: " in err
+        assert "ETHUSDT_PERP.A" in err
+
+
+def test_a_misspelt_series_is_not_imported(capsys, tmp_path):
+    document = {
+        "quant_framework_checkpoints": 1,
+        "checkpoints": [{"series": "a/ohlcv/BTC/1H", "data": [], "empty": []}],
+    }
+    (tmp_path / "export.json").write_text(json.dumps(document))
+    store = ["--checkpoint", (tmp_path / "checkpoints").as_uri()]
+    assert main(["import", str(tmp_path / "export.json"), *store]) == 2
+    assert 'a/ohlcv/BTC/1H: unknown timeframe "1H"' in capsys.readouterr().err
 
 
 def test_a_prefix_that_no_series_has_is_wrong_usage(job, capsys, tmp_path):

@@ -10,8 +10,21 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from conftest import END, START
 from quant_framework.errors import DataError, InvalidError
-from quant_framework.orchestration.operators import BackfillOperator, BaseDataOperator, WriteSilverOperator
+from quant_framework.ingestion.adapters import CoinalyzeAdapter
+from quant_framework.ingestion.backfill import MemoryCheckpointStore
+from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.operators import (
+    BackfillOperator,
+    BaseDataOperator,
+    FetchOHLCVOperator,
+    IncrementalOperator,
+    RepairOperator,
+    WriteSilverOperator,
+    fetch_operators,
+)
 from quant_framework.orchestration.operators.source import owner
+from quant_framework.orchestration.tasks.fetch_tasks import Stage
+from quant_framework.orchestration.workflows import BackfillWorkflow
 from quant_framework.testing import Fault
 
 
@@ -166,3 +179,54 @@ def test_what_is_cancelled_otherwise_stays_cancelled():
 
     with pytest.raises(asyncio.CancelledError):
         Own(task_id="own").execute({"ti": TaskInstance()})
+
+
+@pytest.mark.parametrize("symbols", ["['BTC', 'ETH']", '["BTC", "ETH"]', "BTC, ETH", ("BTC", "ETH")])
+def test_lists_may_be_texts_that_a_template_has_rendered(symbols, operator):
+    series = {"coinalyze/ohlcv/BTCUSDT_PERP.A/1h", "coinalyze/ohlcv/ETHUSDT_PERP.A/1h"}
+    task = operator(symbols=symbols)
+    task.timeframes = "['1h']"
+    result = task.execute({"ti": TaskInstance()})
+    assert {one["series"] for one in result["series"]} == series
+    some = operator(symbols=["BTC", "SOL"], only_symbols=symbols).execute({"ti": TaskInstance()})
+    assert [one["series"] for one in some["series"]] == ["coinalyze/ohlcv/BTCUSDT_PERP.A/1h"]
+
+
+@pytest.mark.parametrize("symbols", ["['BTC'", "[1]", ["BTC", None], [1]])
+def test_what_is_no_list_of_texts_fails_without_a_retry_or_a_request(symbols, operator, exchange):
+    with pytest.raises(AirflowFailException, match="symbols must be a list of texts"):
+        operator(symbols=symbols).execute({"ti": TaskInstance()})
+    assert exchange.stats()["requests"] == 0
+
+
+class Own:
+    """A workflow of the author's own, whatever the operator."""
+
+    def build_workflow(self, context):
+        return BackfillWorkflow(
+            CoinalyzeAdapter(base_url=self.url, retention=None),
+            BronzeWriter((self.folder / "own").as_uri()),
+            MemoryCheckpointStore(),
+            symbols=["BTC"],
+            timeframes=["1h"],
+            start=START,
+            end=END,
+        )
+
+
+@pytest.mark.parametrize("kind", [BackfillOperator, IncrementalOperator, RepairOperator])
+def test_build_workflow_may_be_overridden(kind, operator, exchange, tmp_path):
+    own = type("OwnOperator", (Own, kind), {"url": exchange.url, "folder": tmp_path})
+    series = "coinalyze/ohlcv/BTCUSDT_PERP.A/1h"
+    what = {"series": [series]} if kind is RepairOperator else {"symbols": ["BTC"], "timeframes": ["1h"]}
+    task = own(task_id="own", **what)
+    assert task.execute({"ti": TaskInstance()})["records_written"] == 14 * 24
+    assert task._places["outputs"] == [BronzeWriter((tmp_path / "own").as_uri()).address(series)]
+
+
+def test_a_fetch_that_would_write_elsewhere_is_refused_before_a_request(operator, exchange, tmp_path, monkeypatch):
+    own = type("OwnFetch", (Own, FetchOHLCVOperator), {"url": exchange.url, "folder": tmp_path})
+    monkeypatch.setattr(fetch_operators, "task_stage", lambda *_: Stage(f"{tmp_path.as_uri()}/staged=2026-01-01/x"))
+    with pytest.raises(AirflowFailException, match="must write into its stage"):
+        own(task_id="own", symbol="BTC", timeframe="1h").execute({"ti": TaskInstance()})
+    assert exchange.stats()["requests"] == 0

@@ -158,7 +158,7 @@ def test_two_sources_of_recorded_candles_are_never_blended(recorded_folder):
             DataError,
             "volume of the bar of 2026-01-05T00:00:00Z",
         ),
-        ((table(range(3), volume=None), "1h", "1d"), {}, DataError, "do not fit their schema"),
+        ((table(range(3), volume=None), "1h", "1d"), {}, DataError, "volume of the bar of 2026-01-05T00:00:00Z"),
         ((table(range(3)).take([0, 2, 1]), "1h", "1d"), {}, DataError, "T01:00:00Z comes after that of 2026-01-05T02"),
         ((table(range(3)).take([0, 1, 1]), "1h", "1d"), {}, DataError, "T01:00:00Z comes twice"),
         ((table(range(3)), "2h", "1d"), {}, DataError, "no 2h bar opens at 2026-01-05T01:00:00Z"),

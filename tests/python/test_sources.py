@@ -104,7 +104,7 @@ def test_a_wrong_source_fails_at_parse_time(options, says, operator):
     ("options", "says"),
     [
         ({"source": "{{ params.source }}"}, "unknown source 'nope'"),
-        ({"adapter_options": {"apikey": 1}}, "source 'coinalyze' does not take these options: .*apikey"),
+        ({"adapter_options": {"markt": 1}}, "source 'coinalyze' does not take these options: .*markt"),
         ({"adapter_options": {"retention": "long"}}, "does not take these options: .*str"),
         ({"adapter_options": {"base_url": "not a url"}}, "not a url"),
         ({"market_data_conn_id": "nowhere"}, "no connection 'nowhere'"),

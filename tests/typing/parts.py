@@ -50,16 +50,16 @@ class Table:
 
 
 class Frame:
-    """A data frame, or nothing, or more than rows; the argument has another name."""
+    """A data frame, or more than rows; the argument has another name."""
 
     def __init__(self, source: str) -> None:
         self.source = source
 
-    async def fetch(self, asked: FetchRequest) -> polars.DataFrame | Fetched | None:
+    async def fetch(self, asked: FetchRequest) -> polars.DataFrame | Fetched:
         if asked.timeframe == "1m":
             raise RateLimitedError("slower, please", until=asked.end)
         if asked.symbol == "NONE":
-            return None
+            return Fetched([])
         frame = polars.DataFrame({"ts": [asked.start], "open": [1.0]})
         return frame if asked.timeframe == "1h" else Fetched(frame, truncated=True, lineage={"page": "1"})
 

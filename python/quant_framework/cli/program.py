@@ -3,7 +3,7 @@
 ``quant-framework backfill | update | plan | repair | gaps | coverage | compact | status | rebuild | forget | export |
 import | validate | schema``.
 
-Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage.
+Exit codes: 0 done, 1 partly or wholly failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations

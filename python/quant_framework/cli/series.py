@@ -61,8 +61,8 @@ def each(keys: Iterable[str], ask: Callable[[str], T]) -> tuple[list[T], bool]:
             errors.append((key, error))
     if len(errors) == 1 and not answers:
         raise errors[0][1]
-    for key, error in errors:
-        print(f"error: {error}" if key in str(error) else f"error: {key}: {error}", file=sys.stderr)
+    for key, failure in errors:
+        print(f"error: {failure}" if key in str(failure) else f"error: {key}: {failure}", file=sys.stderr)
     return answers, not errors
 
 

@@ -200,8 +200,8 @@ class BackfillWorkflow(BaseWorkflow):
         except QuantFrameworkError:
             raise
         except (TypeError, ValueError, OverflowError) as error:
-            # What is of a kind that the core cannot take names its argument.
-            raise InvalidError(" ".join(str(error).split())) from error
+            # Of a kind that the core cannot take; its notes say which argument.
+            raise InvalidError(" ".join([str(error), *getattr(error, "__notes__", [])])) from error
         if self._cancelled:
             run.cancel()
         return run
