@@ -4,10 +4,12 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::time_range::Millis;
 use crate::unique::unique;
 
 /// Files of this ending are unfinished and belong to nobody after a crash.
@@ -146,6 +148,25 @@ fn temp_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let short: String = name.chars().take(100).collect();
     path.with_file_name(format!(".{short}.{:016x}.{TEMP}", unique()))
+}
+
+/// Removes the unfinished files in `folder` that were last changed before `before`: nobody writes them any more. Not
+/// durably, and those that cannot be removed stay.
+pub fn sweep(folder: &Path, before: Millis) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failure("list", folder, &error)),
+    };
+    for entry in entries.flatten() {
+        let changed = entry.metadata().and_then(|about| about.modified()).ok();
+        let age = changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let is_old = age.is_some_and(|age| i128::from(before) > age.as_millis() as i128);
+        if is_old && entry.path().extension().is_some_and(|ending| ending == TEMP) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// Every finished file below `folder`; none where it does not exist.

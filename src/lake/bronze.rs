@@ -16,7 +16,7 @@ use crate::objects::{Bucket, Folder, Objects, S3Settings};
 use crate::ports::{Cells, DataWriter, Fetched, Held, Receipt};
 use crate::records::Quarantined;
 use crate::series::Series;
-use crate::time_range::TimeRange;
+use crate::time_range::{Millis, TimeRange};
 
 /// Where rows lie that cannot be true; readers of the lake pass over folders that begin with an underscore.
 const QUARANTINE: &str = "_quarantine/";
@@ -70,6 +70,9 @@ fn local_path(url: &str) -> Result<PathBuf> {
     disk::path_of(url).ok_or_else(wrong)
 }
 
+/// An unfinished object of which nothing was heard for so long belongs to nobody.
+const DAY: Millis = 86_400_000;
+
 /// What is written beside `rows` rows of `series`.
 pub(super) fn lineage(
     series: &Series,
@@ -92,6 +95,7 @@ impl DataWriter for BronzeWriter {
         if self.write_only {
             return Ok(Held::default());
         }
+        self.objects.sweep(&naming::folder(series), self.clock.now() - DAY).await?;
         let (cells, chunks): (Vec<Object>, Vec<Object>) =
             self.all(series).await?.into_iter().partition(|object| object.is_cell);
         let ranges = |objects: Vec<Object>| objects.into_iter().map(|object| object.range).collect();

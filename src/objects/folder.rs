@@ -8,8 +8,11 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{Condition, Objects};
-use crate::disk::{blocking, failure, files_below, lock, make_folder, read, remove, replace, sync_folder};
+use crate::disk::{
+    blocking, failure, files_below, lock, make_folder, read, remove, replace, sweep, sync_folder,
+};
 use crate::error::Result;
+use crate::time_range::Millis;
 use crate::unique::unique;
 
 /// A local folder.
@@ -93,6 +96,11 @@ impl Objects for Folder {
     async fn delete(&self, key: &str) -> Result<()> {
         let path = self.root.join(key);
         blocking(move || if remove(&path)? { sync_folder(&path) } else { Ok(()) }).await
+    }
+
+    async fn sweep(&self, prefix: &str, before: Millis) -> Result<()> {
+        let folder = self.root.join(prefix);
+        blocking(move || sweep(&folder, before)).await
     }
 
     fn uri(&self, key: &str) -> String {

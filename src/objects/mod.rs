@@ -12,6 +12,7 @@ pub use connect::S3Settings;
 pub use folder::Folder;
 
 use crate::error::Result;
+use crate::time_range::Millis;
 
 /// Objects by key. A put is atomic and durable when it returns.
 #[async_trait]
@@ -31,6 +32,11 @@ pub trait Objects: Send + Sync {
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
     /// No error where `key` is absent.
     async fn delete(&self, key: &str) -> Result<()>;
+    /// Removes what killed writers left unfinished beside the keys that start with `prefix` (ending in a slash), last
+    /// changed before `before`.
+    async fn sweep(&self, _prefix: &str, _before: Millis) -> Result<()> {
+        Ok(())
+    }
     /// The address of `key`.
     fn uri(&self, key: &str) -> String;
 }

@@ -272,7 +272,7 @@ impl Venue {
         let parts: Vec<&str> = name.split(['-', '_']).collect();
         match parts[..] {
             [_] => Ok(self.settling(&self.joined(text, name, hints)?, None)),
-            [base, quote] => Ok(Symbol::spot(base, quote)),
+            [base, quote] if !is_day(quote) => Ok(Symbol::spot(base, quote)),
             _ => Err(unreadable(text, "the form BASE-QUOTE").with_hint("name the venue whose symbol it is")),
         }
     }
@@ -370,12 +370,17 @@ impl Venue {
 fn okx(text: &str, name: &str) -> Result<Symbol> {
     let parts: Vec<&str> = name.split('-').collect();
     let (base, quote, expiry) = match parts[..] {
-        [base, quote] => return Ok(Symbol::spot(base, quote)),
+        [base, quote] if !is_day(quote) => return Ok(Symbol::spot(base, quote)),
         [base, quote, "SWAP"] => (base, quote, None),
         [base, quote, end] if day(end).is_some() => (base, quote, day(end)),
         _ => return Err(unreadable(text, "the form BTC-USDT, BTC-USDT-SWAP or BTC-USDT-250328")),
     };
     Ok(Symbol::settled(base, quote, if quote == "USD" { base } else { quote }, expiry))
+}
+
+/// Whether `text` is a day and no quote asset, as in `BTCUSDT-27MAR26` and `BTCUSDT_260327`, which other venues use.
+fn is_day(text: &str) -> bool {
+    day(text).is_some() || NaiveDate::parse_from_str(text, "%d%b%y").is_ok()
 }
 
 fn bybit_name(symbol: &Symbol) -> String {

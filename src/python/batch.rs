@@ -139,6 +139,12 @@ fn column(data_type: DataType, batch: &RecordBatch, field: &Field) -> Result<Arr
     }
     // What does not fit is an error, not a null.
     let strict = CastOptions { safe: false, ..CastOptions::default() };
+    if *field.data_type() == ArrowType::Int64
+        && let Some(floats) = array.as_primitive_opt::<Float64Type>()
+        && let Some(part) = floats.iter().flatten().find(|value| value.fract().abs() > 0.0)
+    {
+        return Err(Error::data(format!("column {:?}: {part} is no whole number", field.name())));
+    }
     let cast = cast_with_options(array, field.data_type(), &strict);
     let cast = cast.map_err(|error| Error::data(format!("column {:?}: {error}", field.name())))?;
     if !field.is_nullable() && cast.null_count() > 0 && field.name() == TS {

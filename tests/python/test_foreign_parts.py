@@ -302,9 +302,10 @@ async def test_a_column_that_nobody_knows_is_an_error(shape, make, exchange, con
     assert "taker_volume" in result["errors"][0]["message"]
 
 
-async def test_a_value_that_is_no_number_is_an_error_and_not_a_null(make, exchange, context):
+@pytest.mark.parametrize("value", ["1,234", 1.7])
+async def test_a_value_of_another_kind_is_an_error_and_not_a_null(value, make, exchange, context):
     def fetch(request):
-        return pandas.DataFrame([row | {"trade_count": "1,234"} for row in rows_of(request)])
+        return pandas.DataFrame([row | {"trade_count": value} for row in rows_of(request)])
 
     result = await fetched(fetch, make, exchange, context)
     assert (result["status"], result["records_written"]) == ("failed", 0)

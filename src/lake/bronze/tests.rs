@@ -173,8 +173,23 @@ async fn unfinished_files_of_a_killed_writer_are_not_part_of_the_lake() {
     let receipt =
         writer.write(&series("BTC", DataType::Ohlcv), day(0), &rows(DataType::Ohlcv, 3)).await.unwrap();
     let path = receipt.uri.strip_prefix("file://").unwrap();
-    std::fs::write(Path::new(path).with_file_name(".x.parquet.1-1.qf-tmp"), "half").unwrap();
+    let left = Path::new(path).with_file_name(".x.parquet.1-1.qf-tmp");
+    std::fs::write(&left, "half").unwrap();
     assert_eq!(files(&writer).await.len(), 1);
+    let changed = |days: u64| {
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(days * 86_400);
+        std::fs::File::open(&left).unwrap().set_modified(at).unwrap();
+    };
+    let clock = Arc::new(ManualClock::new(2 * DAY));
+    let url = lake.path().to_str().unwrap();
+    let later = BronzeWriter::open(url, S3Settings::default(), Encoding::default(), clock).unwrap();
+    // Its writer may be at it still.
+    changed(2);
+    later.held(&series("BTC", DataType::Ohlcv)).await.unwrap();
+    assert!(left.exists());
+    changed(0);
+    later.held(&series("BTC", DataType::Ohlcv)).await.unwrap();
+    assert!(!left.exists() && Path::new(path).exists());
 }
 
 /// What credentials for `PutObject` alone see.

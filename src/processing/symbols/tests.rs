@@ -75,6 +75,9 @@ fn what_a_name_does_not_tell_is_an_error_that_names_it() {
     let refused = [
         ("generic", "BNBUSD", "may be BN/BUSD or BNB/USD"),
         ("generic", "BTCXYZ", "ends in no quote asset"),
+        ("generic", "BTCUSDT-27MAR26", "BASE-QUOTE"),
+        ("generic", "BTCUSDT_260327", "BASE-QUOTE"),
+        ("okx", "BTCUSDT-27MAR26", "BTC-USDT-250328"),
         ("generic", "USDT", "ends in no quote asset"),
         ("generic", "", "ends in no quote asset"),
         ("generic", "BTC-USDT-SWAP", "BASE-QUOTE"),
