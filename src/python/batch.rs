@@ -137,6 +137,7 @@ fn column(data_type: DataType, batch: &RecordBatch, field: &Field) -> Result<Arr
     {
         return Err(Error::data("ts must be a timestamp with time zone, or int64 milliseconds UTC"));
     }
+    let array = if field.is_nullable() { &without_nan(Arc::clone(array)) } else { array };
     // What does not fit is an error, not a null.
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     if *field.data_type() == ArrowType::Int64

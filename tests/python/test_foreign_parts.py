@@ -312,6 +312,17 @@ async def test_a_value_of_another_kind_is_an_error_and_not_a_null(value, make, e
     assert "trade_count" in result["errors"][0]["message"]
 
 
+async def test_a_count_that_is_nan_is_missing(make, exchange, context):
+    def fetch(request):
+        rows = rows_of(request)
+        return pyarrow.table(
+            {name: [row[name] for row in rows] for name in NAMES} | {"trade_count": [float("nan")] * len(rows)}
+        )
+
+    result = await fetched(fetch, make, exchange, context)
+    assert (result["status"], result["records_written"]) == ("success", 14 * 24), result["errors"]
+
+
 async def test_other_data_types_keep_what_cannot_be_true_apart_as_well(make, exchange, context):
     def fetch(request):
         rows = [{"ts": row["ts"], "oi_close": 1.0} for row in rows_of(request)]
