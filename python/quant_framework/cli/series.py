@@ -69,5 +69,5 @@ def each(keys: Iterable[str], ask: Callable[[str], T]) -> tuple[list[T], bool]:
 def gaps(checkpoint: Checkpoint) -> str:
     """The gaps of a series in a few words: those that the source has nothing for, and those nobody asked for."""
     kinds = {"empty": len(checkpoint.empty), "never asked": len(never_asked(checkpoint))}
-    each = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
-    return f"{sum(kinds.values())} gaps" + (f" ({each})" if each else "")
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    return f"{sum(kinds.values())} gaps" + (f" ({counts})" if counts else "")
