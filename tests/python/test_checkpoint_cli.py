@@ -171,6 +171,14 @@ def test_repair_from_the_lake(url, command, run, lake_url):
     assert {key: known(again.load_sync(key)) for key in before} == before
 
 
+def test_a_lake_without_series_rebuilds_nothing_and_says_so(places, command, tmp_path):
+    lake = (tmp_path / "mistyped").as_uri()
+    code, out, err = command("rebuild", "--checkpoint", url_of(places, "local"), "--lake", lake)
+    assert (code, out) == (2, "")
+    assert err == f"error: the lake {lake} has no series whose key begins with ''\n"
+    assert not (tmp_path / "mistyped").exists()
+
+
 @pytest.mark.parametrize("kind", ["local", "s3"])
 def test_damage(kind, places, command, run, lake_url):
     url, name = url_of(places, kind), f"{HOLED}.json"

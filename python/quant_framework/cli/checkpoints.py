@@ -14,6 +14,7 @@ from quant_framework.cli.series import gaps, is_series, never_asked, span
 from quant_framework.errors import DataError, InvalidError
 from quant_framework.ingestion.backfill import Checkpoint, CheckpointManager, CheckpointStore, open_checkpoint_store
 from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.orchestration.tasks.running import wait_for
 from quant_framework.results import CheckpointRepair
 
 CHANGES: tuple[Literal["repaired", "set_aside", "rebuilt"], ...] = ("repaired", "set_aside", "rebuilt")
@@ -88,6 +89,8 @@ def entry(key: str, checkpoint: Checkpoint) -> dict[str, Any]:
 def rebuild(arguments: argparse.Namespace) -> bool:
     """Make checkpoints right again; print what was done."""
     lake = BronzeWriter(arguments.lake) if arguments.lake else None
+    if lake and not wait_for(lake.series, arguments.prefix):
+        raise InvalidError(f"the lake {lake.url} has no series whose key begins with {arguments.prefix!r}")
 
     async def work() -> CheckpointRepair:
         return await CheckpointManager(store_of(arguments)).repair(
