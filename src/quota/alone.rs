@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::scope::GRACE;
+use super::scope::{GRACE, LATEST};
 use crate::error::Error;
 use crate::rate_limit::{Budget, Limits, Micros};
 
@@ -35,17 +35,28 @@ pub(super) struct Alone {
     pub(super) why: Error,
 }
 
+/// When a worker may begin. Others leave its part alone once it is overdue; what they were permitted until then is past a
+/// quarantine later. If its last call was heard and the answer lost, as late as `now`, others believe that it was told
+/// when to come back.
+fn since(now: Micros, contact: Contact) -> Micros {
+    let heard = now + contact.quarantine.max(LATEST + GRACE);
+    let overdue = (contact.done + contact.quarantine).max(contact.comes + GRACE).max(heard);
+    overdue + contact.quarantine + MARGIN
+}
+
 impl Alone {
-    /// The place has not answered since `contact`. Others leave this worker's part alone once it is overdue; what they
-    /// were permitted until then is past a quarantine later.
+    /// The place has not answered since `contact`.
     pub(super) fn new(now: Micros, contact: Contact, limits: &Limits, why: Error) -> Self {
-        let overdue = (contact.done + contact.quarantine).max(contact.comes + GRACE).max(now);
-        let since = overdue + contact.quarantine + MARGIN;
         let share = limits.share * contact.part;
         let fits = limits.windows.iter().all(|window| f64::from(window.weight) * share >= 1.0);
         let own = Limits { share, assume_full: false, ..limits.clone() };
         let budget = fits.then(|| own.budget(now, |_| Duration::ZERO));
-        Self { since, until: contact.at + contact.term, budget, why }
+        Self { since: since(now, contact), until: contact.at + contact.term, budget, why }
+    }
+
+    /// The call that was not answered may have been heard as late as `now`.
+    pub(super) fn put_off(&mut self, now: Micros, contact: Contact) {
+        self.since = self.since.max(since(now, contact));
     }
 
     /// Whether there is nothing more to be had at `now`.

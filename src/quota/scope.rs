@@ -21,6 +21,8 @@ const TURN: Micros = 50_000;
 const STAGGER: Micros = 1000;
 /// However long the wait: things may have changed.
 const LOOK: Micros = 10_000_000;
+/// Nobody is told to come back later than so much after a call.
+pub(super) const LATEST: Micros = 2 * LOOK;
 /// A clock that is this far behind was set back.
 const SET_BACK: Micros = 5_000_000;
 /// Divides evenly among up to sixteen.

@@ -313,11 +313,8 @@ impl Shared {
         if let Some(since) = state.calling {
             wait = since + PATIENCE;
             if wait <= now {
-                self.go_alone(
-                    state,
-                    now,
-                    &Error::unavailable(format!("{} does not answer", self.cell.place())),
-                );
+                let error = Error::unavailable(format!("{} does not answer", self.cell.place()));
+                self.go_alone(state, now, &error, true);
                 wait = now + PATIENCE;
             }
         }
@@ -392,9 +389,10 @@ impl Shared {
                 }
             }
             (Err(error), _) => {
+                let is_told = demand.news.is_alone;
                 state.keep(demand.news);
                 state.again = now + AGAIN;
-                if !self.go_alone(state, now, &error) {
+                if !self.go_alone(state, now, &error, is_told) {
                     state.failure = Some(error);
                 }
             }
@@ -404,12 +402,16 @@ impl Shared {
     }
 
     /// The place does not answer: on with the own share, if there is one. Whether there is something to hope for.
-    fn go_alone(&self, state: &mut State, now: Micros, error: &Error) -> bool {
+    /// `is_told`: the call that failed said that this worker is alone.
+    fn go_alone(&self, state: &mut State, now: Micros, error: &Error, is_told: bool) -> bool {
         let Some(contact) = state.contact.filter(|_| error.kind() == Kind::Unavailable) else { return false };
         if state.alone.is_none() {
             tracing::warn!("{error}; going on soon with {:.0} % of the quota", contact.part * 100.0);
         }
         let alone = state.alone.get_or_insert_with(|| Alone::new(now, contact, &self.limits, error.clone()));
+        if !is_told {
+            alone.put_off(now, contact);
+        }
         !alone.is_over(now)
     }
 

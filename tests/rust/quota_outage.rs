@@ -24,6 +24,10 @@ const LIMIT: u32 = 12;
 struct Way {
     cell: Arc<MemoryCell>,
     is_broken: Arc<AtomicBool>,
+    /// The next call on a broken way is heard, and its answer is lost.
+    is_heard: Arc<AtomicBool>,
+    /// So many milliseconds after it was made.
+    heard_after: Arc<AtomicU64>,
     clock: Arc<Virtual>,
 }
 
@@ -31,7 +35,12 @@ struct Way {
 impl Cell for Way {
     async fn update(&self, change: &mut Change<'_>) -> Result<Duration> {
         if self.is_broken.load(Ordering::Relaxed) {
-            self.clock.sleep(Duration::from_secs(3)).await;
+            let late = Duration::from_millis(self.heard_after.load(Ordering::Relaxed));
+            self.clock.sleep(late).await;
+            if self.is_heard.swap(false, Ordering::Relaxed) {
+                self.cell.update(change).await?;
+            }
+            self.clock.sleep(Duration::from_secs(3).saturating_sub(late)).await;
             return Err(Error::unavailable("the database is away"));
         }
         self.cell.update(change).await
@@ -59,6 +68,8 @@ struct World {
 
 struct Worker {
     is_broken: Arc<AtomicBool>,
+    is_heard: Arc<AtomicBool>,
+    heard_after: Arc<AtomicU64>,
     running: Vec<JoinHandle<()>>,
     failures: Arc<AtomicU64>,
 }
@@ -81,9 +92,15 @@ impl World {
 
     /// A worker with three requests going, each of which is given up now and then while it waits.
     fn worker(&mut self) -> Worker {
-        let is_broken = Arc::new(AtomicBool::new(false));
-        let (cell, clock) = (Arc::clone(&self.cell), Arc::clone(&self.clock));
-        let way = Way { cell, is_broken: Arc::clone(&is_broken), clock };
+        let (is_broken, is_heard, heard_after) =
+            <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicU64>)>::default();
+        let way = Way {
+            cell: Arc::clone(&self.cell),
+            is_broken: Arc::clone(&is_broken),
+            is_heard: Arc::clone(&is_heard),
+            heard_after: Arc::clone(&heard_after),
+            clock: Arc::clone(&self.clock),
+        };
         let limits = Limits::new(vec![Window::rolling(LIMIT, PERIOD)], None);
         let limiter = Arc::new(SharedLimiter::new(limits, Box::new(way), Arc::clone(&self.clock) as _));
         let failures = Arc::new(AtomicU64::new(0));
@@ -100,7 +117,7 @@ impl World {
         };
         self.seed += 100;
         let running = (0..3).map(|number| lane(self.seed + number)).collect();
-        Worker { is_broken, running, failures }
+        Worker { is_broken, is_heard, heard_after, running, failures }
     }
 
     async fn until(&self, second: u64) {
@@ -195,6 +212,28 @@ async fn nothing_overshoots_while_the_place_is_away_workers_die_and_waiters_give
     workers.iter().for_each(Worker::kill);
     let server = world.server.lock().unwrap();
     assert!(server.refused.is_empty(), "{:?}", server.refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_heard_last_and_heard_nothing_overshoots_nothing() {
+    for (start, late) in (0..12).flat_map(|start| [(start, 0), (start, 1500), (start, 2999)]) {
+        let mut world = World::new();
+        world.seed += start;
+        let workers: Vec<Worker> = (0..3).map(|_| world.worker()).collect();
+        world.until(60 + start).await;
+        // What it was told, and when to come back, it does not know: the others believe that it does.
+        workers[0].heard_after.store(late, Ordering::Relaxed);
+        workers[0].is_heard.store(true, Ordering::Relaxed);
+        workers[0].is_broken.store(true, Ordering::Relaxed);
+        world.until(150).await;
+        let alone = world.sent(120, 150);
+        workers[0].is_broken.store(false, Ordering::Relaxed);
+        world.until(200).await;
+        workers.iter().for_each(Worker::kill);
+        let server = world.server.lock().unwrap();
+        assert!(server.refused.is_empty(), "{start} {late}: {:?}", server.refused);
+        assert!(alone >= 24, "{start} {late}: {alone} in 30 s, its own share among them");
+    }
 }
 
 /// A clock that counts who sleeps on it.
