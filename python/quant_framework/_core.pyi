@@ -420,7 +420,7 @@ class NativeAdapter:
 
     @property
     def resolve_weight(self) -> int:
-        """What looking a name up costs of the quota."""
+        """What looking a name up costs of the quota; 0 where it is known already."""
 
     def capability(self, data_type: str, timeframe: str) -> results.Capability:
         """What one request for a data type and timeframe gives and costs.

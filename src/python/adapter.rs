@@ -131,7 +131,7 @@ impl NativeAdapter {
         self.adapter.lookup()
     }
 
-    /// What looking a name up costs of the quota.
+    /// What looking a name up costs of the quota; 0 where it is known already.
     #[getter]
     fn resolve_weight(&self) -> u32 {
         self.adapter.resolve_weight()

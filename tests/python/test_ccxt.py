@@ -212,6 +212,16 @@ KEYS = {"api_key": "key-of-mine", "secret": "se/cr&et", "password": "pass phrase
 PROXY = "http://user:of-the-proxy@127.0.0.1:9"
 
 
+def test_markets_are_paid_for_once(exchange):
+    adapter = CcxtAdapter("binance", exchange.url)
+    assert adapter.resolve_weight == 22
+    assert adapter.resolve("ETH") == "ETH/USDT"
+    assert adapter.resolve_weight == 0
+    exchange.reset()
+    adapter.resolve("BTC")
+    assert exchange.stats()["requests"] == 0
+
+
 def test_secrets_are_never_shown(exchange, monkeypatch):
     adapter = CcxtAdapter("binance", exchange.url, **KEYS, config={"uid": "uid-of-mine", "httpsProxy": PROXY})
     plain = CcxtAdapter("binance", exchange.url, **KEYS, config={"uid": "uid-of-mine"})

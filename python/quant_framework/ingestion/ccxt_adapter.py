@@ -123,7 +123,9 @@ class CcxtAdapter:
 
     @property
     def resolve_weight(self) -> int:
-        """Of the lists of markets; ccxt's binance asks for those of three exchanges."""
+        """Of the lists of markets, until they are known; ccxt's binance asks for those of three exchanges."""
+        if self._pool.is_loaded:
+            return 0
         return 22 if self.exchange_id == "binance" else self._prices("ohlcv")[0][1]
 
     @property

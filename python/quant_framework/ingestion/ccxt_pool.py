@@ -39,6 +39,12 @@ class Pool:
             self._plain = self._make()
         return self._plain
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the markets are known."""
+        self._check_fork()
+        return self._loaded is not None
+
     @contextmanager
     def instance(self) -> Iterator[Any]:
         """An instance that nobody else uses meanwhile; load its markets by ``load``."""

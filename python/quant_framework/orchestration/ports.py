@@ -50,7 +50,7 @@ class IDataAdapter(Protocol):
     Used where it has them: ``capability(data_type, timeframe)`` (an ``AdapterCapability``), ``resolve(symbol)`` for
     names that are not its own, with ``is_exact(symbol)`` for those that are, ``quota_scope`` (what its source limits),
     ``rate_limit`` (arguments of ``AdaptiveRateLimiter``), ``limited_as`` (the name of its preset of limits where that
-    is not ``source``), ``resolve_weight`` (what a look-up costs), ``fingerprint`` (what determines the rows beside
+    is not ``source``), ``resolve_weight`` (what a look-up costs now), ``fingerprint`` (what determines the rows beside
     their series), ``lookup`` (what determines the meaning of a name), and of a source of files
     ``file_delay(timeframe)``: so many seconds after its end a bar's file is there, or there is none; chunks are then
     months or years.
