@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -99,13 +100,21 @@ impl Drop for Locked {
     }
 }
 
-/// The lock file `path`, whose folder is made. The file stays, as removing it would race with the next holder.
+/// The lock file `path`, whose folder is made. Only its holder may remove it.
 pub fn lock(path: &Path) -> Result<Locked> {
     make_folder(path.parent().unwrap_or(Path::new(".")))?;
-    let opened = File::options().create(true).append(true).open(path);
-    let file = opened.map_err(|error| failure("open", path, &error))?;
-    file.lock().map_err(|error| failure("lock", path, &error))?;
-    Ok(Locked(file))
+    loop {
+        let opened = File::options().create(true).append(true).open(path);
+        let file = opened.map_err(|error| failure("open", path, &error))?;
+        file.lock().map_err(|error| failure("lock", path, &error))?;
+        // Whoever held it may have removed it meanwhile, and somebody else made it anew.
+        let (ours, there) = (file.metadata(), fs::metadata(path));
+        if let (Ok(ours), Ok(there)) = (ours, there)
+            && (ours.dev(), ours.ino()) == (there.dev(), there.ino())
+        {
+            return Ok(Locked(file));
+        }
+    }
 }
 
 /// The bytes of a file; `None` where there is none.

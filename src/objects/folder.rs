@@ -66,8 +66,7 @@ impl Objects for Folder {
     async fn replace_if(&self, key: &str, body: Bytes, condition: &Condition) -> Result<bool> {
         let (path, condition) = (self.root.join(key), condition.clone());
         blocking(move || {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let _held = lock(&path.with_file_name(format!(".{name}.lock")))?;
+            let _held = lock(&lock_of(&path))?;
             let held = read(&path)?;
             let holds = match &condition {
                 Condition::Absent => held.is_none(),
@@ -95,7 +94,19 @@ impl Objects for Folder {
 
     async fn delete(&self, key: &str) -> Result<()> {
         let path = self.root.join(key);
-        blocking(move || if remove(&path)? { sync_folder(&path) } else { Ok(()) }).await
+        blocking(move || {
+            if !path.try_exists().map_err(|error| failure("open", &path, &error))? {
+                return Ok(());
+            }
+            // Whoever is about to replace it would bring it back.
+            let lock_file = lock_of(&path);
+            let _held = lock(&lock_file)?;
+            if remove(&path)? {
+                sync_folder(&path)?;
+            }
+            remove(&lock_file).map(drop)
+        })
+        .await
     }
 
     async fn sweep(&self, prefix: &str, before: Millis) -> Result<()> {
@@ -108,7 +119,41 @@ impl Objects for Folder {
     }
 }
 
+/// The file that is locked while the object at `path` is replaced or removed.
+fn lock_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.lock"))
+}
+
 /// What tells one content of a file from another.
 fn tag(body: &[u8]) -> String {
     format!("{:x}", Sha256::digest(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_is_removed_while_it_is_replaced_stays_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::new(root.path().to_owned()));
+        for round in 0..300 {
+            folder.put("a/b", Bytes::from_static(b"old")).await.unwrap();
+            let (_, tag) = folder.get_tagged("a/b").await.unwrap().unwrap();
+            let replacing = tokio::spawn({
+                let folder = Arc::clone(&folder);
+                let condition = Condition::Unchanged(tag);
+                async move { folder.replace_if("a/b", Bytes::from_static(b"new"), &condition).await.unwrap() }
+            });
+            folder.delete("a/b").await.unwrap();
+            replacing.await.unwrap();
+            assert!(folder.get("a/b").await.unwrap().is_none(), "round {round}");
+        }
+        folder.delete("a/b").await.unwrap();
+        folder.delete("none/at all").await.unwrap();
+        assert!(!root.path().join("none").exists());
+    }
 }
