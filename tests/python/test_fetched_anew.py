@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pyarrow.dataset
 import pytest
+from pyarrow.fs import FileSystem, LocalFileSystem, S3FileSystem
 
 from quant_framework.errors import InvalidError
 from quant_framework.ingestion.backfill import LocalCheckpointStore
 from quant_framework.ingestion.chunking import FixedChunkStrategy
-from quant_framework.ingestion.writers import BronzeWriter
+from quant_framework.ingestion.writers import BronzeWriter, SilverWriter
 from quant_framework.orchestration.tasks import compact
 from quant_framework.orchestration.workflows import BackfillWorkflow, IncrementalWorkflow
 
@@ -35,14 +38,23 @@ class Source:
         return [(request.start + bar * HOUR, *[self.value] * 4, 7.0) for bar in bars]
 
 
-@pytest.fixture
-def run(tmp_path):
-    def run(value: float, start: datetime, end: datetime, kind=BackfillWorkflow, hours: int = 168, **options) -> dict:
-        lake, store = BronzeWriter((tmp_path / "bronze").as_uri()), LocalCheckpointStore(tmp_path / "checkpoints")
+class Place:
+    """A bronze lake, a silver one and checkpoints; how the lakes are read by others."""
+
+    def __init__(self, folder: Path, root: str, files: FileSystem, **keys: str) -> None:
+        self.root, self.files = root, files
+        scheme = "s3" if keys else "file"
+        self.bronze = BronzeWriter(f"{scheme}://{root}/bronze", **keys)
+        self.silver = SilverWriter(f"{scheme}://{root}/silver", self.bronze, **keys)
+        self.store = LocalCheckpointStore(folder / "checkpoints")
+
+    def run(
+        self, value: float, start: datetime, end: datetime, kind=BackfillWorkflow, hours: int = 168, **options
+    ) -> dict:
         workflow = kind(
             Source(value),
-            lake,
-            store,
+            self.bronze,
+            self.store,
             chunk_strategy=FixedChunkStrategy(hours),
             symbols=["X"],
             timeframes=["1h"],
@@ -54,54 +66,58 @@ def run(tmp_path):
         assert result["status"] == "success", result["errors"]
         return result
 
-    return run
+    def rows(self, lake: str) -> list[tuple[datetime, float]]:
+        options = {"filesystem": self.files, "partitioning": "hive", "exclude_invalid_files": True}
+        table = pyarrow.dataset.dataset(f"{self.root}/{lake}", **options).to_table()
+        return sorted(zip(table["ts"].to_pylist(), table["close"].to_pylist(), strict=True))
+
+    def check(self, low: datetime = LOW, high: datetime = HIGH) -> None:
+        """Whether the bars between these have the second value, and all others the first."""
+        bars = [START + bar * HOUR for bar in range(int((END - START) / HOUR))]
+        wanted = [(at, 2.0 if low <= at < high else 1.0) for at in bars]
+        assert self.rows("bronze") == wanted
+        assert compact(KEY, silver=self.silver)["quarantined"] == 0
+        assert self.rows("silver") == wanted
 
 
-def rows(folder) -> list[tuple[datetime, float]]:
-    table = pyarrow.dataset.dataset(folder, partitioning="hive", exclude_invalid_files=True).to_table()
-    return sorted(zip(table["ts"].to_pylist(), table["close"].to_pylist(), strict=True))
-
-
-def wanted(low: datetime, high: datetime) -> list[tuple[datetime, float]]:
-    bars = [START + bar * HOUR for bar in range(int((END - START) / HOUR))]
-    return [(at, 2.0 if low <= at < high else 1.0) for at in bars]
-
-
-def check(tmp_path, low: datetime = LOW, high: datetime = HIGH) -> None:
-    assert rows(tmp_path / "bronze") == wanted(low, high)
-    bronze, silver = (tmp_path / "bronze").as_uri(), (tmp_path / "silver").as_uri()
-    assert compact(KEY, lake=bronze, silver=silver)["quarantined"] == 0
-    assert rows(tmp_path / "silver") == wanted(low, high)
+@pytest.fixture(params=["folder", "s3"])
+def place(request, tmp_path) -> Place:
+    if request.param == "folder":
+        return Place(tmp_path, str(tmp_path), LocalFileSystem())
+    s3, bucket = request.getfixturevalue("s3"), f"anew-{uuid.uuid4().hex[:12]}"
+    keys = {"access_key": s3.access_key, "secret_key": s3.secret_key}
+    files = S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True, **keys)
+    files.create_dir(bucket)
+    return Place(tmp_path, bucket, files, endpoint_url=s3.endpoint, **keys)
 
 
 @pytest.mark.parametrize("hours", [168, 100, 24])
 @pytest.mark.parametrize("first", [BackfillWorkflow, IncrementalWorkflow])
-def test_a_part_that_is_fetched_anew(run, tmp_path, first, hours):
-    run(1.0, START, END, first)
-    assert run(2.0, LOW, HIGH, resume="never", hours=hours)["records_written"] == 252
-    check(tmp_path)
+def test_a_part_that_is_fetched_anew(place, first, hours):
+    place.run(1.0, START, END, first)
+    assert place.run(2.0, LOW, HIGH, resume="never", hours=hours)["records_written"] == 252
+    place.check()
     # What is not known any more is asked for again, and then the lake holds nothing but what is named.
-    run(1.0, START, END, hours=hours)
-    check(tmp_path)
+    place.run(1.0, START, END, hours=hours)
+    place.check()
 
 
 @pytest.mark.parametrize("kind", [BackfillWorkflow, IncrementalWorkflow])
-def test_a_part_of_what_was_forgotten(run, tmp_path, kind):
-    run(1.0, START, END)
-    LocalCheckpointStore(tmp_path / "checkpoints").delete_sync(KEY)
-    run(2.0, LOW, HIGH, kind)
-    check(tmp_path)
+def test_a_part_of_what_was_forgotten(place, kind):
+    place.run(1.0, START, END)
+    place.store.delete_sync(KEY)
+    place.run(2.0, LOW, HIGH, kind)
+    place.check()
 
 
-def test_all_of_it_in_other_chunks(run, tmp_path):
-    run(1.0, START, END)
-    run(2.0, START, END, resume="never", hours=100)
-    check(tmp_path, START, END)
+def test_all_of_it_in_other_chunks(place):
+    place.run(1.0, START, END)
+    place.run(2.0, START, END, resume="never", hours=100)
+    place.check(START, END)
 
 
-def test_silver_may_not_lie_in_bronze(run, tmp_path):
-    run(1.0, START, END)
-    bronze = (tmp_path / "bronze").as_uri()
+def test_silver_may_not_lie_in_bronze(place):
+    place.run(1.0, START, END)
     with pytest.raises(InvalidError, match="silver and bronze both lie in"):
-        compact(KEY, lake=bronze, silver=bronze + "/")
-    check(tmp_path, START, START)
+        compact(KEY, lake=place.bronze, silver=place.bronze.url + "/")
+    place.check(START, START)
