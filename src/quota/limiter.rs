@@ -151,6 +151,10 @@ impl RateLimiter for SharedLimiter {
             let mut state = self.0.state();
             // A call that is under way would enlist this worker again.
             state.has_left = state.line.is_empty();
+            if state.has_left && state.alone.is_none() {
+                // Nobody leaves the part alone of a worker that has said goodbye.
+                state.contact = None;
+            }
             state.take_news(self.0.time.now(), worker)
         };
         let mut leave = |scope: &mut Scope, at: Micros| {

@@ -158,6 +158,15 @@ def test_a_reader_that_has_had_enough_sees_no_traceback():
     assert (len(done.stdout), done.stderr) == (9, "")
 
 
+@pytest.mark.parametrize(
+    ("output", "code", "says"), [("> /dev/full", 1, "error: the output cannot be written: "), (">&-", 0, "")]
+)
+def test_an_output_that_cannot_be_written_is_one_line(output, code, says):
+    command = f"{sys.executable} -m quant_framework.cli schema {output}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith(says), done.stderr.count("\n")) == (code, True, bool(says))
+
+
 def started(*arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "quant_framework.cli", *arguments]
     return subprocess.Popen(

@@ -67,6 +67,7 @@ struct World {
 }
 
 struct Worker {
+    limiter: Arc<SharedLimiter>,
     is_broken: Arc<AtomicBool>,
     is_heard: Arc<AtomicBool>,
     heard_after: Arc<AtomicU64>,
@@ -117,7 +118,7 @@ impl World {
         };
         self.seed += 100;
         let running = (0..3).map(|number| lane(self.seed + number)).collect();
-        Worker { is_broken, is_heard, heard_after, running, failures }
+        Worker { limiter, is_broken, is_heard, heard_after, running, failures }
     }
 
     async fn until(&self, second: u64) {
@@ -233,6 +234,26 @@ async fn a_worker_that_was_heard_last_and_heard_nothing_overshoots_nothing() {
         let server = world.server.lock().unwrap();
         assert!(server.refused.is_empty(), "{start} {late}: {:?}", server.refused);
         assert!(alone >= 24, "{start} {late}: {alone} in 30 s, its own share among them");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_said_goodbye_has_no_part_of_its_own() {
+    for says_goodbye in [false, true] {
+        let mut world = World::new();
+        let worker = world.worker();
+        world.until(30).await;
+        worker.kill();
+        world.until(31).await;
+        if says_goodbye {
+            worker.limiter.close().await;
+        }
+        worker.is_broken.store(true, Ordering::Relaxed);
+        // The block that it holds is old by then.
+        world.until(60).await;
+        let ask = Ask { weight: 1, priority: Priority::Backfill, max_wait: None };
+        let permit = worker.limiter.acquire(ask).await;
+        assert_eq!(permit.err().map(|error| error.kind()), says_goodbye.then_some(Kind::Unavailable));
     }
 }
 
