@@ -84,11 +84,12 @@ class Place:
 def place(request, tmp_path) -> Place:
     if request.param == "folder":
         return Place(tmp_path, str(tmp_path), LocalFileSystem())
-    s3, bucket = request.getfixturevalue("s3"), f"anew-{uuid.uuid4().hex[:12]}"
+    # One bucket for all: the server makes volumes for each, and has so many.
+    s3, bucket = request.getfixturevalue("s3"), "lake"
     keys = {"access_key": s3.access_key, "secret_key": s3.secret_key}
     files = S3FileSystem(endpoint_override=s3.endpoint, allow_bucket_creation=True, **keys)
     files.create_dir(bucket)
-    return Place(tmp_path, bucket, files, endpoint_url=s3.endpoint, **keys)
+    return Place(tmp_path, f"{bucket}/{uuid.uuid4()}", files, endpoint_url=s3.endpoint, **keys)
 
 
 @pytest.mark.parametrize("hours", [168, 100, 24])
