@@ -146,6 +146,8 @@ class SeaweedS3(Server):
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
             "master.telemetry": "false",
+            # Each bucket takes seven, and by itself the server makes as many as fit the disk that is free.
+            "volume.max": 5000,
             "admin.ui": "false",
             "webdav": "false",
             **{name: free_port() for name in GRPC_PORTS},
